@@ -1,0 +1,1 @@
+"""What changes something: each action is a list of steps, and a step is data."""

@@ -1,0 +1,92 @@
+"""What a check or an action is given: the plan, the ports, and a way to say how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploykit.model import Evidence, Json, Plan
+from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+from deploykit.settings import EnvironmentSettings, Settings
+
+
+class Ports(Protocol):
+    """Every outside system, connected when it is first used."""
+
+    @property
+    def http(self) -> Http:
+        """Plain HTTP."""
+        ...
+
+    @property
+    def router(self) -> Router:
+        """The router in front of both colours."""
+        ...
+
+    @property
+    def platform(self) -> Platform:
+        """What runs the copies."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where the numbers come from."""
+        ...
+
+    @property
+    def repository(self) -> Repository:
+        """Where the code lives."""
+        ...
+
+    @property
+    def chat(self) -> Chat:
+        """Where the team talks."""
+        ...
+
+
+class Guard(Protocol):
+    """The small process that returns traffic to live when nobody is left to do it."""
+
+    def start(self) -> None:
+        """Be sure that one is alive, before weights are split."""
+        ...
+
+    def beat(self) -> None:
+        """Say that this run is alive and watching."""
+        ...
+
+    def stand_down(self) -> None:
+        """Weights are whole again; nobody needs to watch."""
+        ...
+
+
+class StopAskedError(Exception):
+    """Somebody asked the work under way to stop (a rollback elsewhere, or an interrupt)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run, as a check or an action sees it.
+
+    Attributes:
+        progress: Called with one line and the evidence so far, as often as there is something new to show.
+        pause: Waits for so many seconds; raises `StopAskedError` as soon as somebody asks to stop.
+        timeline: The run's events so far, as JSON, for what renders them.
+        write: Writes a file of this name into the run's folder.
+    """
+
+    plan: Plan
+    settings: Settings
+    environment: EnvironmentSettings
+    ports: Ports
+    guard: Guard
+    progress: Callable[[str, Evidence], None]
+    pause: Callable[[float], None]
+    timeline: Callable[[], tuple[Json, ...]]
+    write: Callable[[str, bytes], None]
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between two looks of the judge, in this run's time."""
+        return max(self.plan.scaled(self.settings.shift.look_every), 0.5)

@@ -1,0 +1,175 @@
+"""Where a run stands: the journal, folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from deploykit.journal.events import Event, Type
+from deploykit.model import Decision, DecisionKind, Json, Outcome
+
+
+class StepPhase(StrEnum):
+    """How far one step got."""
+
+    INTENDED = "intended"
+    HAPPENED = "happened"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+class Status(StrEnum):
+    """Where the run stands as a whole."""
+
+    OPEN = "open"
+    DONE = "done"
+    HELD = "held"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An item's recorded outcome; the evidence lies in the archive under its hash."""
+
+    item: str
+    outcome: Outcome
+    summary: str
+    mend: str
+    evidence: str
+    seq: int
+    at: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """The newest word on one step."""
+
+    step: str
+    item: str
+    op: str
+    phase: StepPhase
+    data: Json
+    seq: int
+
+
+_STEP = {
+    Type.STEP_INTENDED: StepPhase.INTENDED,
+    Type.STEP_HAPPENED: StepPhase.HAPPENED,
+    Type.STEP_REJECTED: StepPhase.REJECTED,
+    Type.STEP_UNKNOWN: StepPhase.UNKNOWN,
+}
+
+
+@dataclass
+class State:
+    """A run, as its events tell it."""
+
+    items: dict[str, Settled] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    #: Phase id to `passed` or the reason why not; a phase that is under way is not here.
+    phases: dict[str, str] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
+    status: Status = Status.OPEN
+    sealed: bool = False
+    #: Why traffic was sent back, once it was.
+    returned: str = ""
+    #: Why the run was rolled back, once it was.
+    rolled_back: str = ""
+    last: Event | None = None
+
+    @property
+    def unknown(self) -> tuple[Step, ...]:
+        """Steps that began and whose end nobody saw."""
+        return tuple(s for s in self.steps.values() if s.phase in {StepPhase.INTENDED, StepPhase.UNKNOWN})
+
+    def add(self, event: Event) -> None:
+        """Take in the next event."""
+        self.last = event
+        if event.type in _STEP:
+            phase = _STEP[event.type]
+            self.steps[event.step] = Step(event.step, event.item, event.op, phase, event.data, event.seq)
+        else:
+            _TAKE.get(event.type, _ignore)(self, event)
+
+    def opens(self, item: str) -> bool:
+        """Whether an item lets a gate open: by its outcome, or by a decision that overrides it."""
+        settled, decision = self.items.get(item), self.decisions.get(item)
+        if settled is not None and settled.outcome.opens:
+            return True
+        if settled is None or settled.outcome is Outcome.UNKNOWN:
+            return False
+        return decision is not None and decision.kind is DecisionKind.OVERRIDDEN
+
+
+def _settle(state: State, event: Event) -> None:
+    data = event.data
+    state.items[event.item] = Settled(
+        item=event.item,
+        outcome=Outcome(str(data["outcome"])),
+        summary=str(data["summary"]),
+        mend=str(data["mend"]),
+        evidence=str(data["evidence"]),
+        seq=event.seq,
+        at=event.at,
+    )
+
+
+def _decide(state: State, event: Event) -> None:
+    state.decisions[event.item] = Decision.model_validate({"item": event.item, **event.data})
+
+
+def _revoke(state: State, event: Event) -> None:
+    state.decisions.pop(event.item, None)
+
+
+def _start(state: State, event: Event) -> None:
+    state.started.add(event.item)
+
+
+def _end_phase(state: State, event: Event) -> None:
+    state.phases[event.item] = str(event.data["result"])
+
+
+def _roll_back(state: State, event: Event) -> None:
+    state.rolled_back = str(event.data["reason"])
+
+
+def _return_traffic(state: State, event: Event) -> None:
+    state.returned = str(event.data["reason"])
+
+
+def _end(state: State, event: Event) -> None:
+    state.status = Status(str(event.data["status"]))
+
+
+def _seal(state: State, _event: Event) -> None:
+    state.sealed = True
+
+
+def _ignore(_state: State, _event: Event) -> None:
+    """Events that are only to be read, not to be reckoned with."""
+
+
+_TAKE: dict[Type, Callable[[State, Event], None]] = {
+    Type.ITEM_SETTLED: _settle,
+    Type.DECISION_MADE: _decide,
+    Type.DECISION_REVOKED: _revoke,
+    Type.PHASE_STARTED: _start,
+    Type.PHASE_ENDED: _end_phase,
+    Type.ROLLBACK_ASKED: _roll_back,
+    Type.TRAFFIC_RETURNED: _return_traffic,
+    Type.RUN_ENDED: _end,
+    Type.RUN_SEALED: _seal,
+}
+
+
+def fold(events: Iterable[Event]) -> State:
+    """The state after all events."""
+    state = State()
+    for event in events:
+        state.add(event)
+    return state
