@@ -101,8 +101,8 @@ class Run:
             files = {**files, "plan.json": canonical(plan.model_dump(mode="json")) + b"\n"}
             for name, data in files.items():
                 write_atomically(folder / name, data)
-            data: Json = {"plan": plan.hash, "release": plan.release, "number": number, "sandbox": plan.sandbox}
-            return Draft(run=row.run, actor=actor, type=Type.RUN_OPENED, data=data)
+            said: Json = {"plan": plan.hash, "release": plan.release, "number": number, "sandbox": plan.sandbox}
+            return Draft(run=row.run, actor=actor, type=Type.RUN_OPENED, data=said)
 
         store.open_run(row, first)
         return cls(settings, store, store.find(row.run), actor)
