@@ -30,7 +30,8 @@ def _proved(context: Context, item: str, metric: str, limit: float, words: str) 
     seen = measure.observe(context, plan.candidate, start, end)
     served, events = round(seen.requests.total), round(getattr(seen, metric).total)
     figures = measure.figures(context, ((plan.candidate, seen),), ())
-    facts: Json = {"requests": served, "events": events, "limit": limit}
+    bound = upper_bound(min(events, served), served, ALPHA)
+    facts: Json = {"requests": served, "events": events, "limit": limit, "bound": bound}
     evidence = Evidence(facts=facts, figures=figures[0 if metric == "errors" else 1 :][:1])
     if served <= 0:
         return Result(
@@ -40,8 +41,6 @@ def _proved(context: Context, item: str, metric: str, limit: float, words: str) 
             evidence=evidence,
             mend="look whether the metrics arrive",
         )
-    bound = upper_bound(min(events, served), served, ALPHA)
-    facts["bound"] = bound
     said = f"{events:,} of {served:,} requests {words}; at most {bound:.3%} with 99 % confidence, limit {limit:.3%}"
     if bound < limit:
         outcome, mend = Outcome.PASS, ""
