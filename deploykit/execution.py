@@ -73,7 +73,7 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     steps, results = action.steps(), []
     try:
         for step in steps:
-            results.append(_run_step(run, context, item, step))
+            results.append(_run_step(run, item, step))
             if results[-1].outcome is not Outcome.PASS:
                 break
     except LockedError:
@@ -88,7 +88,7 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     return results[-1] if results[-1].item == item.id else _summed_up(run, item, results)
 
 
-def _run_step(run: Run, context: Context, item: Item, step: Step) -> Result:
+def _run_step(run: Run, item: Item, step: Step) -> Result:
     recorded = run.result(step.id)
     if recorded is not None:
         return recorded
