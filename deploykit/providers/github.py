@@ -53,7 +53,7 @@ class GithubRepository:
 
     def _commit(self, ref: str) -> str:
         try:
-            commit = self._repository.get_commit(ref).sha
+            commit = self._repository.get_commit(ref).raw_data["sha"]
         except Exception as error:
             raise self._fault(error, ref) from error
         commit = text(commit, "sha")
