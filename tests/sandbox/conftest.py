@@ -8,7 +8,7 @@ import httpx
 import pytest
 from datadog_api_client import ApiClient, Configuration
 from datadog_api_client.v1.api.metrics_api import MetricsApi
-from gql import Client, gql
+from gql import Client, GraphQLRequest
 from gql.transport.httpx import HTTPXTransport
 from slack_sdk import WebClient
 
@@ -18,7 +18,9 @@ Until = Callable[[Callable[[], Any]], Any]
 Ask = Callable[..., dict[str, Any]]
 Query = Callable[[str], dict[str, dict[int, float]]]
 
-DEPLOY = "mutation($e:String!,$s:String!,$c:String) {serviceInstanceDeployV2(environmentId:$e,serviceId:$s,commitSha:$c)}"
+DEPLOY = (
+    "mutation($e:String!,$s:String!,$c:String) {serviceInstanceDeployV2(environmentId:$e,serviceId:$s,commitSha:$c)}"
+)
 STATUS = "query($i:String!) {deployment(id:$i) {status canRollback}}"
 
 
@@ -50,8 +52,9 @@ def slack(box: Sandbox) -> WebClient:
 @pytest.fixture
 def datadog(box: Sandbox) -> Iterator[MetricsApi]:
     keys = {"apiKeyAuth": box.addresses.datadog_api_key, "appKeyAuth": box.addresses.datadog_app_key}
-    with ApiClient(Configuration(host=box.addresses.datadog_url, api_key=keys)) as client:
-        yield MetricsApi(client)
+    configuration = Configuration(host=box.addresses.datadog_url, api_key=keys)  # type: ignore[no-untyped-call]  # Datadog's client has none
+    with ApiClient(configuration) as client:
+        yield MetricsApi(client)  # type: ignore[no-untyped-call]  # Datadog's client has none
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def railway(box: Sandbox) -> Iterator[Ask]:
     with Client(transport=transport) as session:
 
         def ask(text: str, **variables: Any) -> dict[str, Any]:
-            return session.execute(gql(text), variable_values=variables)
+            return dict(session.execute(GraphQLRequest(text, variable_values=variables)))
 
         yield ask
 
