@@ -93,6 +93,7 @@ class Sandbox:
         postgres_dsn: str | None = None,
         load_seconds: float = 600.0,
         ports: Mapping[str, int] | None = None,
+        ingest_delay: float = 1.0,
     ) -> Iterator[Self]:
         """Starts everything and stops it at the end.
 
@@ -102,13 +103,14 @@ class Sandbox:
             postgres_dsn: A server to use instead of the wheel's; a database of its own is made there and dropped.
             load_seconds: How long the requests last.
             ports: Ports that are to be fixed, by name; the others are chosen.
+            ingest_delay: Seconds until Datadog has a point.
 
         Raises:
             SandboxError: Something is missing, in use or not reachable.
         """
         folder = Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        settings = Settings(str(folder), rate, load_seconds, postgres_dsn, dict(ports or {}))
+        settings = Settings(str(folder), rate, load_seconds, ingest_delay, postgres_dsn, dict(ports or {}))
         with keeper(folder) as process:
             box = cls(*introduce(process, settings, folder))
             try:

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def running(settings: Settings) -> Iterator[tuple[Addresses, dict[str, Child]]]:
         file = folder / "addresses.json"
         file.touch(mode=0o600)
         file.write_text(addresses.to_json() + "\n")
-        vendors = hold(spawn("vendors", [sys.executable, "-m", "deploykit.sandbox.vendors", str(file)], folder))
+        vendors = hold(start_vendors(settings, file, folder))
         wait_until(lambda: answers(vendors, addresses.control_url + "/ready"), "the stand-ins", str(vendors.log))
         wait_until(lambda: answers(envoy, addresses.envoy_admin_url + "/ready"), "Envoy", str(envoy.log))
         wait_until(lambda: answers(envoy, addresses.service_url + "/health"), "the shop", str(envoy.log))
@@ -65,6 +65,12 @@ def open_database(settings: Settings, folder: Path, stack: ExitStack, children: 
         return stack.enter_context(postgres.own_database(settings.postgres_dsn))
     children["postgres"], dsn = stack.enter_context(postgres.own_server(folder))
     return dsn
+
+
+def start_vendors(settings: Settings, addresses: Path, folder: Path) -> Child:
+    """Starts the stand-ins."""
+    options = ["--ingest-delay", str(settings.ingest_delay)]
+    return spawn("vendors", [sys.executable, "-m", "deploykit.sandbox.vendors", str(addresses), *options], folder)
 
 
 def start_load(settings: Settings, addresses: Addresses) -> Child:
@@ -90,9 +96,11 @@ def say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def wait_for_parent(parent: int) -> None:
-    """Returns when standard input ends or the parent is gone."""
+def wait_for_parent(parent: int, children: Iterable[Child]) -> None:
+    """Returns when standard input ends or the parent is gone; reaps children that end before."""
     while os.getppid() == parent:
+        for child in children:
+            child.process.poll()
         readable, _, _ = select.select([0], [], [], 0.5)
         if readable and not os.read(0, 1):
             return
@@ -108,7 +116,7 @@ def main() -> None:
         with running(settings) as (addresses, children):
             pids = {name: child.process.pid for name, child in children.items()}
             say({"addresses": addresses.to_json(), "processes": pids})
-            wait_for_parent(parent)
+            wait_for_parent(parent, children.values())
     except SandboxError as error:
         say({"error": [error.what, error.where, error.mend]})
         sys.exit(1)
