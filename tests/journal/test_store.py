@@ -225,14 +225,21 @@ def test_a_file_that_is_no_store_is_a_store_error(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-def test_a_read_only_store_is_a_store_error_that_says_what_to_do() -> None:
+def test_a_read_only_store_can_be_read_and_refuses_to_be_written() -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders let nobody but their owner in
         folder = Path(name)
-        Store(folder).close()
+        before = Store(folder)
+        before.open_run(row(), opened())
+        before.close()
         (folder / FILE).chmod(0o444)
         folder.chmod(0o555)
-        with powerless(), pytest.raises(StoreError, match=r"readonly.*\n.*mend permissions"):
-            Store(folder)
+        with powerless():
+            store = Store(folder)
+            assert len(store.lines(RUN)) == 1
+            with pytest.raises(StoreError, match=r"readonly.*\n.*mend permissions") as caught:
+                store.append(note("lost"))
+            assert caught.value.where == str(folder / FILE)
+            store.close()
         folder.chmod(0o755)
 
 
