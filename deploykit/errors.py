@@ -57,6 +57,10 @@ class DeploykitError(Exception):
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}\n  → {self.mend}" if self.mend else text
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message, which says what to do, and not our insides."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(DeploykitError):
     """A setting, a parameter or an argument is wrong, found before anything was touched."""

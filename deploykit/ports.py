@@ -16,6 +16,11 @@ from deploykit.model import Colour, Json, Series
 Weights = Mapping[Colour, int]
 
 
+def as_json(weights: Weights) -> Json:
+    """Weights, or counts by colour, as they are written down."""
+    return {str(colour): number for colour, number in weights.items()}
+
+
 @dataclass(frozen=True)
 class Deployment:
     """One deployment of a service on the platform.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import secrets
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,6 +75,7 @@ class Run:
         self.plan = read_plan(self.folder)
         self.lock: Lock | None = None
         self._state = State()
+        self._reading = threading.Lock()
 
     @classmethod
     def find(cls, settings: Settings, name: str, actor: Actor) -> Run:
@@ -166,10 +168,11 @@ class Run:
 
     def state(self) -> State:
         """Where the run stands now; only new events are read."""
-        after = self._state.last.seq if self._state.last else 0
-        for line in self.store.lines(self.id, after=after):
-            self._state.add(Event.parse(line))
-        return self._state
+        with self._reading:
+            after = self._state.last.seq if self._state.last else 0
+            for line in self.store.lines(self.id, after=after):
+                self._state.add(Event.parse(line))
+            return self._state
 
     def events(self) -> tuple[Event, ...]:
         """Every event, with the chain checked."""

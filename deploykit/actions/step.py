@@ -20,7 +20,7 @@ class Step:
         do: Makes the effect and returns its facts. It is given the operation's id, to pass to a vendor that takes one.
         probe: Whether it has happened already: yes, no, or None where that cannot be told and a person must decide.
         settle: Waits and verifies; its result is the step's.
-        undo: Takes the effect back at once when the step did not pass; None where nothing is to be undone.
+        moves_traffic: When the step does not pass, or is broken off, traffic goes back to live at once.
     """
 
     id: str
@@ -28,7 +28,7 @@ class Step:
     do: Callable[[str], Json]
     probe: Callable[[], bool | None]
     settle: Callable[[], Result]
-    undo: Callable[[], Json] | None = None
+    moves_traffic: bool = False
 
 
 class Action(Protocol):

@@ -1,0 +1,168 @@
+"""`blue-green.traffic`: each step shifts, waits and is judged."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from deploykit import measure
+from deploykit.actions.step import Step
+from deploykit.analysis.judge import Observed, judge
+from deploykit.context import Context
+from deploykit.errors import ProviderError
+from deploykit.model import Answer, Evidence, Json, Outcome, Result, TrafficStep, Verdict
+from deploykit.ports import Weights, as_json
+from deploykit.returning import is_split, live_weights
+
+ITEM = "blue-green.traffic"
+#: The counted share may differ from the weight by this many standard deviations (1 in 16,000 by chance alone).
+DEVIATIONS = 4.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look of the judge: what was seen, and what it says."""
+
+    verdict: Verdict
+    evidence: Evidence
+
+
+class Traffic:
+    """Moves the plan's steps one after the other.
+
+    Args:
+        context: The run.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.plan = context.plan
+        self.router = context.ports.router
+
+    def steps(self) -> tuple[Step, ...]:
+        """One step for each share of the plan."""
+        before: Weights = live_weights(self.plan)
+        steps = []
+        for step in self.plan.steps:
+            target: Weights = {self.plan.candidate.colour: step.percent, self.plan.live.colour: 100 - step.percent}
+            steps.append(self._step(step, before, target))
+            before = target
+        return tuple(steps)
+
+    def _step(self, step: TrafficStep, before: Weights, target: Weights) -> Step:
+        shift = _Shift(self.context, step, target)
+        return Step(
+            id=f"{ITEM}/{step.percent}",
+            intent={"from": as_json(before), "to": as_json(target)},
+            do=lambda _op: shift.do(),
+            probe=lambda: self._probe(before, target),
+            settle=shift.settle,
+            moves_traffic=True,
+        )
+
+    def _probe(self, before: Weights, target: Weights) -> bool | None:
+        found = self.router.weights()
+        if found == target:
+            return True
+        return False if found == before else None
+
+
+class _Shift:
+    """One step under way."""
+
+    def __init__(self, context: Context, step: TrafficStep, target: Weights) -> None:
+        self.context, self.step, self.target = context, step, target
+        self.router = context.ports.router
+        self.began = time.time()
+        self.counted: Weights = {}
+
+    def do(self) -> Json:
+        """Shift, with a guard alive before weights are split."""
+        if is_split(self.target):
+            self.context.guard.start()
+        self.router.set_weights(self.target)
+        return {"weights": as_json(self.target)}
+
+    def settle(self) -> Result:
+        """Look and judge until the step passed, the judge says no, or the hold has lasted too long."""
+        self.began, held_since = time.time(), None
+        self.counted = self.router.counts()
+        wait = self.context.plan.scaled(self.step.seconds)
+        while True:
+            self.context.pause(self.context.look_every)
+            self.context.guard.beat()
+            drift = self._drift()
+            if drift:
+                return self._result(Outcome.FAIL, drift, Look(Verdict(answer=Answer.HOLD, reason=drift), Evidence()))
+            look = self._look()
+            elapsed = time.time() - self.began
+            self.context.progress(self._line(look, elapsed, wait), look.evidence)
+            if look.verdict.answer is Answer.ROLL_BACK:
+                return self._result(Outcome.FAIL, f"rolled back: {look.verdict.reason}", look)
+            if elapsed < wait:
+                continue
+            if look.verdict.answer is Answer.PASS:
+                return self._passed(look)
+            held_since = held_since or time.time()
+            if time.time() - held_since >= self.context.plan.scaled(self.context.plan.hold_limit_seconds):
+                return self._result(Outcome.INCONCLUSIVE, f"held too long: {look.verdict.reason}", look)
+
+    def _drift(self) -> str:
+        """What somebody else did to the weights, or nothing."""
+        try:
+            found = self.router.weights()
+        except ProviderError:
+            return ""  # the look says so, and holds
+        return (
+            ""
+            if found == self.target
+            else f"somebody else moved the weights: {dict(found)} instead of {dict(self.target)}"
+        )
+
+    def _look(self) -> Look:
+        """Ask, and judge. A system that does not answer is a hold, never a pass."""
+        plan, now = self.context.plan, time.time()
+        try:
+            self.router.weights()
+            candidate = measure.observe(self.context, plan.candidate, self.began, now)
+            control = measure.observe(self.context, plan.live, self.began, now)
+        except ProviderError as error:
+            return Look(Verdict(answer=Answer.HOLD, reason=f"cannot see: {error.what}"), Evidence())
+        share_left = self.step.percent < 100
+        bounds = measure.bounds(self.context, self.step.requests)
+        verdict = judge(candidate, control if share_left else None, bounds, now)
+        return Look(verdict, self._evidence(verdict, candidate, control))
+
+    def _evidence(self, verdict: Verdict, candidate: Observed, control: Observed) -> Evidence:
+        plan = self.context.plan
+        arms = ((plan.live, control), (plan.candidate, candidate))
+        figures = measure.figures(self.context, arms, ((self.began, f"{self.step.percent} %"),))
+        return Evidence(figures=figures, verdict=verdict)
+
+    def _line(self, look: Look, elapsed: float, wait: float) -> str:
+        left = f"{max(wait - elapsed, 0):.0f} s to go" if elapsed < wait else f"held for {elapsed - wait:.0f} s"
+        return f"{self.step.percent} %: {look.verdict.answer.value}, {look.verdict.reason} ({left})"
+
+    def _passed(self, look: Look) -> Result:
+        """Pass, if the requests that were really served have the share that the router says."""
+        now = self.router.counts()
+        served = {colour: count - self.counted.get(colour, 0) for colour, count in now.items()}
+        total = sum(served.values())
+        wanted = self.step.percent / 100
+        found = served.get(self.context.plan.candidate.colour, 0) / total if total else 0.0
+        # One request may have been under way when the weights changed, for each of a few hundred connections.
+        margin = DEVIATIONS * math.sqrt(wanted * (1 - wanted) / total) + 10 / total if total else 0.0
+        counted = f"{found:.1%} of {total:,} requests went to the candidate (±{margin:.1%})"
+        if not total or abs(found - wanted) > margin:
+            return self._result(Outcome.FAIL, f"the router does not do what it says: {counted}", look)
+        summary = f"{self.step.percent} %: {look.verdict.reason}; {counted}"
+        return self._result(Outcome.PASS, summary, look)
+
+    def _result(self, outcome: Outcome, summary: str, look: Look) -> Result:
+        facts: Json = {"weights": as_json(self.target), "seconds": round(time.time() - self.began, 1)}
+        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict})
+        mend = "" if outcome is Outcome.PASS else "traffic goes back to live; read the verdict, then make a new plan"
+        return Result(
+            item=f"{ITEM}/{self.step.percent}", outcome=outcome, summary=summary, evidence=evidence, mend=mend
+        )

@@ -1,0 +1,274 @@
+"""Runs what the checklist names, and records it: intent before effect, outcome after, each committed."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deploykit.actions.step import Action, Step
+from deploykit.checklist import Item, checklist
+from deploykit.context import Context, StopAskedError
+from deploykit.errors import (
+    DeploykitError,
+    HeldError,
+    LockedError,
+    NotPassedError,
+    ProviderError,
+    Rejected,
+    RolledBackError,
+    StepUnknownError,
+)
+from deploykit.journal.events import Type
+from deploykit.journal.state import StepPhase
+from deploykit.model import Answer, Evidence, Json, Outcome, Result, Verdict, worst
+from deploykit.providers import connect
+from deploykit.returning import send_back
+from deploykit.run import Run
+from deploykit.signoff.policy import require_approval
+
+
+def run_check(run: Run, context: Context, item: Item) -> Result:
+    """Run one check and record its result; whatever goes wrong in looking is an *error*, never a pass."""
+    recorded = run.result(item.id)
+    if recorded is not None and recorded.outcome.opens:
+        return recorded
+    try:
+        result: Result = item.load()(context)
+    except DeploykitError as error:
+        result = could_not_look(item.id, error)
+    run.settle(result)
+    return result
+
+
+def could_not_look(item: str, error: DeploykitError) -> Result:
+    """The result of a check that could not be made."""
+    facts: Json = {"where": error.where, "what": error.what}
+    return Result(item=item, outcome=Outcome.ERROR, summary=error.what, evidence=Evidence(facts=facts), mend=error.mend)
+
+
+def run_action(run: Run, context: Context, item: Item) -> Result:
+    """Go through the steps of an action, from the first that is not settled.
+
+    Returns:
+        The action's result, recorded; a recorded one is returned as it is and nothing is done again.
+
+    Raises:
+        Waiting, RefusedError, LockedError: It may not be begun (yet).
+        StepUnknownError: A step's end was not seen and its probe cannot tell.
+        HeldError, RolledBackError, NotPassedError: It did not pass; traffic is on live.
+    """
+    result = run.result(item.id)
+    if result is None:
+        with _one_process(run):
+            result = _go(run, context, item)
+    _raise_unless_passed(run, result)
+    return result
+
+
+def _go(run: Run, context: Context, item: Item) -> Result:
+    """Step by step. However it ends short of a pass, traffic that was moved is sent back."""
+    action: Action = item.load()(context)
+    steps, results = action.steps(), []
+    try:
+        for step in steps:
+            results.append(_run_step(run, item, step))
+            if results[-1].outcome is not Outcome.PASS:
+                break
+    except LockedError:
+        raise  # somebody else is in charge of this environment now
+    except BaseException as error:
+        if any(step.moves_traffic for step in steps):
+            return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {error}")
+            context.guard.stand_down()
+        raise
+    if steps[-1].moves_traffic:
+        context.guard.stand_down()
+    return results[-1] if results[-1].item == item.id else _summed_up(run, item, results)
+
+
+def _run_step(run: Run, item: Item, step: Step) -> Result:
+    recorded = run.result(step.id)
+    if recorded is not None:
+        return recorded
+    returned = run.state().returned
+    if step.moves_traffic and returned:
+        return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
+    if not _has_happened(run, item, step):
+        _require(run, item)
+        op = f"{run.id}/{step.id}/{secrets.token_hex(4)}"
+        run.intend(item=item.id, step=step.id, op=op, data=step.intent)
+        failed = _effect(run, item, step, op)
+        if failed is not None:
+            return _record(run, item, step, failed)
+    return _record(run, item, step, _settle(step))
+
+
+def _failed(step: Step, summary: str, mend: str = "") -> Result:
+    return Result(item=step.id, outcome=Outcome.FAIL, summary=summary, mend=mend)
+
+
+def _has_happened(run: Run, item: Item, step: Step) -> bool:
+    """What the journal, and for an intent without an end the step's probe, say of an earlier try.
+
+    Raises:
+        StepUnknownError: Nobody can tell; a person has to look and resolve it.
+    """
+    known = run.state().steps.get(step.id)
+    if known is None or known.phase is StepPhase.REJECTED:
+        return False
+    if known.phase is StepPhase.HAPPENED:
+        return True
+    try:
+        found = step.probe()
+    except ProviderError as error:
+        found, said = None, error.what
+    else:
+        said = "the probe cannot tell"
+    if found is None:
+        run.append(Type.STEP_UNKNOWN, item=item.id, step=step.id, op=known.op, data={"reason": said})
+        raise StepUnknownError(
+            f"{step.id} was begun at event {known.seq} and its end was not seen: {said}",
+            where=step.id,
+            mend=f"look at the system itself, then `deploykit resolve {run.id} {step.id} --happened` or `--did-not`",
+        )
+    kind = Type.STEP_HAPPENED if found else Type.STEP_REJECTED
+    run.append(kind, item=item.id, step=step.id, op=known.op, data={"by": "probe"})
+    return found
+
+
+def _require(run: Run, item: Item) -> None:
+    """What must hold at the moment of a forward effect. A rollback asks for nothing."""
+    if item.phase == "rollback":
+        return
+    state = run.state()
+    if state.rolled_back or state.returned:
+        raise RolledBackError(
+            f"traffic went back to live: {state.rolled_back or state.returned}",
+            where=item.id,
+            mend="this run goes no further; `deploykit rollback` finishes it, then make a new plan",
+        )
+    run.require_planned_settings()
+    require_approval(run)
+    for before in checklist().items(item.phase):
+        if before.id == item.id:
+            return
+        if not state.opens(before.id):
+            raise NotPassedError(
+                f"{before.id} comes first, and is {_outcome(run, before.id)}",
+                where=item.id,
+                mend=f"run {before.id} and mend what it says",
+            )
+
+
+def _outcome(run: Run, item: str) -> str:
+    settled = run.state().items.get(item)
+    return settled.outcome.value if settled else "not done yet"
+
+
+def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
+    """Make the effect; returns a result only when it is sure that it did not happen."""
+    try:
+        facts = step.do(op)
+    except Rejected as error:
+        run.append(Type.STEP_REJECTED, item=item.id, step=step.id, op=op, data={"reason": error.what})
+        return _failed(step, error.what, error.mend)
+    except ProviderError as error:
+        run.append(Type.STEP_UNKNOWN, item=item.id, step=step.id, op=op, data={"reason": error.what})
+        happened = _has_happened(run, item, step)
+        return None if happened else _failed(step, f"it did not happen: {error.what}", error.mend)
+    run.append(Type.STEP_HAPPENED, item=item.id, step=step.id, op=op, data=facts)
+    return None
+
+
+def _settle(step: Step) -> Result:
+    """Verify, wait and judge."""
+    try:
+        return step.settle()
+    except StopAskedError as stopped:
+        return _failed(step, str(stopped), "`deploykit status` says why")
+    except ProviderError as error:
+        return could_not_look(step.id, error)
+
+
+def _record(run: Run, item: Item, step: Step, result: Result) -> Result:
+    """Write down how a step ended; what did not pass sends traffic back before anything is written at length."""
+    verdict = result.evidence.verdict
+    if step.moves_traffic and result.outcome is not Outcome.PASS:
+        if verdict is not None and verdict.answer is Answer.ROLL_BACK:
+            ask_rollback(run, result.summary)
+        if not run.state().returned:
+            return_traffic(run, result.summary)
+    if verdict is not None:
+        run.append(Type.VERDICT_GIVEN, item=item.id, step=step.id, data=_verdict(verdict))
+    run.settle(result)
+    return result
+
+
+def _verdict(verdict: Verdict) -> Json:
+    return {"answer": verdict.answer.value, "reason": verdict.reason}
+
+
+def ask_rollback(run: Run, reason: str) -> None:
+    """Note that the run is rolled back, and take the fence from whoever has it."""
+    run.append(Type.ROLLBACK_ASKED, data={"reason": reason})
+    run.take_lock(by_force=True)
+
+
+def return_traffic(run: Run, reason: str) -> None:
+    """Send traffic back to live, and record it; not where another run is in charge of the environment by now.
+
+    Raises:
+        RollbackIncompleteError: The router could not be made to.
+    """
+    held = run.store.lock(*run.place)
+    if held is not None and held.run not in {run.id, ""}:
+        run.append(Type.NOTE_WRITTEN, data={"note": f"traffic left alone ({reason}): run {held.run} has the lock"})
+        return
+    router = connect(run.settings, run.environment).router
+    facts = send_back(router, run.plan, late=run.environment.router.late)
+    run.append(Type.TRAFFIC_RETURNED, data={"reason": reason, **facts})
+
+
+def _summed_up(run: Run, item: Item, results: list[Result]) -> Result:
+    """The action's own result, from its steps'; its evidence is the last step's."""
+    outcome = worst([result.outcome for result in results])
+    last = results[-1]
+    passed = [result.item.rpartition("/")[2] for result in results if result.outcome is Outcome.PASS]
+    summary = f"passed {', '.join(passed)} %" if outcome is Outcome.PASS else last.summary
+    result = Result(item=item.id, outcome=outcome, summary=summary, evidence=last.evidence, mend=last.mend)
+    run.settle(result)
+    return result
+
+
+def _raise_unless_passed(run: Run, result: Result) -> None:
+    if result.outcome is Outcome.PASS:
+        return
+    state = run.state()
+    kind: type[NotPassedError] = NotPassedError
+    if state.rolled_back:
+        kind = RolledBackError
+    elif state.returned:
+        kind = HeldError
+    raise kind(f"{result.outcome.value}: {result.summary}", where=result.item, mend=result.mend)
+
+
+@contextmanager
+def _one_process(run: Run) -> Iterator[None]:
+    """Only one process of this machine acts on an environment at a time.
+
+    Raises:
+        LockedError: Another one does. The system lets its lock go when that process ends, however it ends.
+    """
+    name = f"{run.plan.service}-{run.plan.environment}.lock"
+    with (run.store.folder / name).open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(
+                "another process acts on this environment right now",
+                where=f"{run.plan.service} in {run.plan.environment}",
+                mend=f"`deploykit status {run.id}` shows what it does; wait for it, or end it",
+            ) from None
+        yield

@@ -1,0 +1,160 @@
+"""The guard: a small process outside runner and kernel that returns traffic to live when nobody else is left.
+
+It lives from the first split of the weights until they are whole again. The run touches a heartbeat file at every look;
+when that is older than the plan's `guard_seconds`, by a clock that runs through sleep, the guard sends traffic back,
+says so in the journal, and ends. It has a session of its own, so that killing a kernel or a terminal does not reach it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deploykit import settings as settings_module
+from deploykit.errors import DeploykitError, RefusedError, StoreError
+from deploykit.journal import clock, spool
+from deploykit.journal.events import Actor, Type
+from deploykit.ports import Router
+from deploykit.providers import connect
+from deploykit.returning import is_split, send_back
+from deploykit.run import Run, write_atomically
+
+#: How long a guard may take to come up before a split is refused.
+START_SECONDS = 15.0
+
+
+def _folder(run: Run) -> Path:
+    return run.settings.path(run.settings.state) / "guard"
+
+
+class GuardProcess:
+    """The guard of one run, seen from the run.
+
+    Args:
+        run: The run that it guards.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._beat = _folder(run) / f"{run.id}.beat"
+        self._lock = _folder(run) / f"{run.id}.lock"
+
+    def alive(self) -> bool:
+        """Whether a guard holds its lock, which the system lets go of when the process ends."""
+        if not self._lock.exists():
+            return False
+        with self._lock.open("ab") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def start(self) -> None:
+        """Be sure that a guard is alive.
+
+        Raises:
+            RefusedError: It does not come up; weights must not be split without it.
+        """
+        self._write({"boot": clock.boot_id(), "boot_ns": clock.boot_ns()})
+        if self.alive():
+            return
+        home = self.run.settings.home / settings_module.FILE
+        log = _folder(self.run) / f"{self.run.id}.log"
+        with log.open("ab") as stream:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "deploykit.guard", str(home), self.run.id],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self.alive():
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise RefusedError(
+                    "the guard did not start, so weights are not split", where="guard", mend=f"read {log.name}"
+                )
+            time.sleep(0.05)
+        self.run.append(Type.GUARD_STARTED, data={"pid": child.pid, "seconds": self.run.plan.guard_seconds})
+
+    def beat(self) -> None:
+        """Say that this run is alive, and be sure that the guard is, while weights are split."""
+        if self._beat.exists():
+            self.start()
+
+    def stand_down(self) -> None:
+        """Weights are whole; the guard ends by itself when it finds no heartbeat file."""
+        self._beat.unlink(missing_ok=True)
+
+    def _write(self, beat: dict[str, str | int]) -> None:
+        write_atomically(self._beat, json.dumps(beat).encode())
+
+
+def stale_seconds(path: Path) -> float | None:
+    """How old the heartbeat is; None where there is none, and so nobody to guard."""
+    try:
+        beat = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    if beat["boot"] != clock.boot_id():
+        return float("inf")
+    return float(clock.boot_ns() - beat["boot_ns"]) / 1e9
+
+
+def watch(run: Run) -> None:
+    """Wait for the heartbeat to stop or to be called off; on the first, send traffic back."""
+    beat = _folder(run) / f"{run.id}.beat"
+    limit = run.plan.scaled(run.plan.guard_seconds)
+    router = connect(run.settings, run.environment).router
+    with (_folder(run) / f"{run.id}.lock").open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        while (age := stale_seconds(beat)) is not None:
+            if age > limit:
+                _send_back(run, router, f"the run's heartbeat stopped for {age:.0f} s while weights were split")
+                beat.unlink(missing_ok=True)
+                return
+            time.sleep(min(limit / 4, 1.0))
+
+
+def _send_back(run: Run, router: Router, reason: str) -> None:
+    """Send traffic back, unless weights are whole or another run is in charge by now; write it down or spool it."""
+    if not is_split(router.weights()):
+        return
+    held = _holder(run)
+    if held not in {run.id, ""}:
+        return
+    data = {"reason": reason, **send_back(router, run.plan, late=run.environment.router.late)}
+    try:
+        run.append(Type.TRAFFIC_RETURNED, data=data)
+    except StoreError:
+        spool.write(run.settings.path(run.settings.state), run.id, run.actor, Type.TRAFFIC_RETURNED, data)
+
+
+def _holder(run: Run) -> str:
+    """The run that has the environment; ours where the store cannot say."""
+    try:
+        held = run.store.lock(*run.place)
+    except StoreError:
+        return run.id
+    return held.run if held else ""
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m deploykit.guard SETTINGS RUN`."""
+    settings = settings_module.load(Path(arguments[0]))
+    try:
+        watch(Run.find(settings, arguments[1], Actor(kind="guard", id=f"pid-{os.getpid()}")))
+    except DeploykitError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""Makes a plan: everything a run will do, decided and frozen before anything is touched."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from deploykit import __version__
+from deploykit.checklist import checklist
+from deploykit.context import Ports
+from deploykit.errors import ProviderError, Rejected, UsageError
+from deploykit.journal.events import Actor
+from deploykit.journal.store import RunRow
+from deploykit.model import Arm, Plan, canonical, now, sha256
+from deploykit.ports import Weights
+from deploykit.providers import connect
+from deploykit.returning import live_weights
+from deploykit.run import Run, new_id
+from deploykit.settings import EnvironmentSettings, Settings
+from deploykit.signoff.policy import sign_plan
+
+#: Where the frozen notebooks and the person's copies lie in a run's folder.
+FROZEN, WORK = "frozen", "work"
+
+
+def make(settings: Settings, environment: str, release: str, actor: Actor) -> Run:
+    """Plan one deployment and open its run.
+
+    Raises:
+        UsageError: The environment, the release or a notebook is not there, or the router does not serve live alone.
+        ProviderError: A system that the plan needs does not answer.
+    """
+    target = settings.environment(environment)
+    ports = connect(settings, target)
+    commit = _commit(ports, release)
+    live, candidate = _arms(ports, target, release)
+    notebooks = _notebooks(settings)
+    row = RunRow(
+        run=new_id(settings.service.name, environment),
+        number=0,
+        service=settings.service.name,
+        environment=environment,
+        release=release,
+    )
+
+    def plan_of(number: int) -> tuple[Plan, dict[str, bytes]]:
+        shift = settings.shift
+        plan = Plan(
+            run=row.run,
+            number=number,
+            service=row.service,
+            environment=environment,
+            release=release,
+            commit=commit,
+            operator=settings.signing.operator,
+            solo=settings.signing.solo,
+            made_at=now(),
+            made_with=f"deploykit {__version__}",
+            live=live,
+            candidate=candidate,
+            steps=shift.steps,
+            watch_seconds=shift.watch,
+            hold_limit_seconds=shift.hold_limit,
+            guard_seconds=shift.guard,
+            time_scale=shift.time_scale,
+            sandbox=target.sandbox,
+            notebooks={name: code_hash(data) for name, data in notebooks.items()},
+            settings=settings.digest,
+        )
+        _require_right_weights(ports, plan)
+        files = {f"{folder}/{name}": data for folder in (FROZEN, WORK) for name, data in notebooks.items()}
+        return plan, files
+
+    run = Run.create(settings, row, actor, plan_of)
+    if settings.signing.key is not None:
+        sign_plan(run, settings.path(settings.signing.key))
+    return run
+
+
+def _commit(ports: Ports, release: str) -> str:
+    try:
+        return ports.repository.commit(release)
+    except Rejected as error:
+        mend = "name a tag that is pushed; `git tag --list` shows them"
+        raise UsageError(f"there is no release {release!r}: {error.what}", where="--release", mend=mend) from error
+
+
+def _arms(ports: Ports, target: EnvironmentSettings, release: str) -> tuple[Arm, Arm]:
+    """Live and candidate; live's version is what its own address says."""
+    path, key = target.health.version_path, target.health.version_key
+    idle = "green" if target.live == "blue" else "blue"
+    live, candidate = target.colours[target.live], target.colours[idle]  # type: ignore[index] - one of the two
+    version = str((ports.http.get(live.url + path).body or {}).get(key, ""))
+    if not version:
+        raise ProviderError(
+            f"{live.url}{path} does not say which release is live",
+            where=f"environments.*.colours.{target.live}",
+            mend="check the address, health.version_path and health.version_key",
+        )
+    if version == release:
+        raise UsageError(f"{release} is live already", where="--release", mend="there is nothing to deploy")
+    return (
+        Arm(colour=target.live, version=version, url=live.url, platform_service=live.platform_service),
+        Arm(
+            colour=idle,  # type: ignore[arg-type] - one of the two
+            version=release,
+            url=candidate.url,
+            platform_service=candidate.platform_service,
+        ),
+    )
+
+
+def _require_right_weights(ports: Ports, plan: Plan) -> None:
+    weights: Weights = ports.router.weights()
+    if weights != live_weights(plan):
+        raise UsageError(
+            f"the router does not send everything to {plan.live.colour}: {dict(weights)}",
+            where="environments.*.live",
+            mend="finish or roll back what is under way, or correct `live` in the settings",
+        )
+
+
+def _notebooks(settings: Settings) -> dict[str, bytes]:
+    """The runbook's notebooks: the team's own, else the ones that came with the package."""
+    found = {}
+    for phase in checklist().phase:
+        name = f"{phase.notebook}.ipynb"
+        path = runbooks(settings) / name
+        if not path.is_file():
+            raise UsageError(f"{name} is missing", where=str(settings.runbooks), mend="`deploykit init` writes it anew")
+        found[name] = path.read_bytes()
+    return found
+
+
+def runbooks(settings: Settings) -> Path:
+    """The folder of the notebooks."""
+    own = settings.path(settings.runbooks)
+    if own.is_dir():
+        return own
+    packed = Path(str(resources.files("deploykit"))) / "_data" / "runbooks"
+    return packed if packed.is_dir() else Path(__file__).parents[1] / "runbooks"
+
+
+def code_hash(notebook: bytes) -> str:
+    """SHA-256 of a notebook's code cells in order, without outputs, ids and injected parameters.
+
+    Raises:
+        UsageError: It is not a notebook.
+    """
+    try:
+        cells: list[dict[str, Any]] = json.loads(notebook)["cells"]
+        sources = [
+            "".join(cell["source"])
+            for cell in cells
+            if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError("not a notebook", where="runbooks", mend="open it in JupyterLab and save it") from error
+    return sha256(canonical(sources))

@@ -1,0 +1,122 @@
+"""Datadog for metrics, with datadog-api-client and its v1 query.
+
+Source: https://docs.datadoghq.com/api/latest/metrics/#query-timeseries-points
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from deploykit import redact
+from deploykit.providers._answers import listing, mapping, number, parse, said
+from deploykit.providers._errors import Call, Fault, Why, attempt, of_client, seconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from deploykit.model import Series
+    from deploykit.settings import EnvironmentSettings, MetricsSettings, Settings
+
+#: Seconds for the connection, and for each answer.
+CONNECT, READ = 3.0, 10.0
+_TOKENS = "metrics.api_key and metrics.app_key"
+
+
+class DatadogMetrics:
+    """A `ports.Metrics`.
+
+    Args:
+        url: The API's address, such as `https://api.datadoghq.eu`.
+        api_key: The organisation's key.
+        app_key: A key that may read time series.
+        timeout: Seconds for each answer.
+    """
+
+    def __init__(self, url: str, api_key: str, app_key: str, *, timeout: float = READ) -> None:
+        from datadog_api_client import ApiClient, Configuration  # noqa: PLC0415 - an extra, and slow to import
+        from datadog_api_client.v1.api.metrics_api import MetricsApi  # noqa: PLC0415 - likewise
+
+        configuration = Configuration(
+            host=url.rstrip("/"),
+            api_key={"apiKeyAuth": api_key, "appKeyAuth": app_key},
+            # Its own retry sleeps as long as the server says, up to an hour; `attempt` is the one that asks again.
+            enable_retry=True,
+            max_retries=0,
+            # The raw answer: its models take an error, a null and a wrong type each in a way of their own.
+            preload_content=False,
+            request_timeout=(CONNECT, timeout),
+        )
+        # Setting `server_index` after `host` would ask the real Datadog; debugging would log the keys.
+        self._api = MetricsApi(ApiClient(configuration))
+        self._call = Call("Datadog", "", address="metrics.url", token=_TOKENS, timeout=timeout)
+
+    def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:
+        """The points of one query, as Datadog aligns them: the first bucket may begin before `start`.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: Datadog refused, the query failed or matches several series, or an answer of no use.
+        """
+        from deploykit.model import Series  # noqa: PLC0415 - what it draws in is not needed to import this module
+
+        window = int(start.timestamp()), math.ceil(end.timestamp())
+        points = attempt(replace(self._call, what=f"query {query}"), lambda: self._points(query, *window))
+        return Series(name=name, unit=unit, query=query, points=points)
+
+    def _points(self, query: str, start: int, end: int) -> tuple[tuple[float, float | None], ...]:
+        try:
+            raw = self._api.query_metrics(_from=start, to=end, query=query)
+            # preload_content makes this urllib3's answer, whatever the annotation says.
+            body: Any = getattr(raw, "data", b"")
+        except Exception as error:
+            raise _fault(error) from error
+        return _read(mapping(parse(body), "the answer"))
+
+
+def connect(settings: Settings, environment: EnvironmentSettings) -> DatadogMetrics:  # noqa: ARG001 - all take both
+    """The metrics of the service, with both keys.
+
+    Raises:
+        UsageError: A key is not there.
+    """
+    metrics: MetricsSettings = settings.metrics
+    keys = (redact.learn(settings.resolve(reference)) for reference in (metrics.api_key, metrics.app_key))
+    return DatadogMetrics(metrics.url, *keys)
+
+
+def _fault(error: Exception) -> Fault:
+    """The fault behind the client's exception."""
+    status, body = getattr(error, "status", None), getattr(error, "body", None)
+    if not isinstance(status, int) or status == 0:
+        return of_client(error)
+    headers = {str(key).lower(): str(value) for key, value in dict(getattr(error, "headers", None) or {}).items()}
+    fault = Fault.of_status(status, said(body) if isinstance(body, str | bytes) else "", headers)
+    if fault.wait is None and fault.why is Why.THROTTLED:
+        # Datadog tells it in a header of its own, as seconds to wait.
+        fault.wait = seconds(headers.get("x-ratelimit-reset"))
+    return fault
+
+
+def _read(answer: dict[str, Any]) -> tuple[tuple[float, float | None], ...]:
+    """The points of an answer; a failed query comes with HTTP 200 too."""
+    status, error = answer.get("status"), answer.get("error")
+    if error or status not in {"ok", None}:
+        raise Fault(Why.REFUSED, f"{error or answer.get('message') or f'status {status!r}'}")
+    found = listing(answer.get("series"), "series")
+    if len(found) > 1:
+        scopes = ", ".join(str(mapping(one, "a series").get("scope")) for one in found[:3])
+        mend = "make the query give one series: aggregate over what it splits by"
+        raise Fault(Why.REFUSED, f"{len(found)} series where one is wanted: {scopes}", mend=mend)
+    points = [mapping(one, "a series").get("pointlist") for one in found]
+    return tuple(_point(point) for listed in points for point in listing(listed, "pointlist"))
+
+
+def _point(value: Any) -> tuple[float, float | None]:
+    """One point: milliseconds become seconds, and null stays a point that is missing."""
+    pair = listing(value, "a point")
+    if len(pair) != 2:
+        raise Fault(Why.GARBLED, f"a point is not a pair but {str(pair)[:80]}")
+    at, measured = pair
+    return number(at, "a point's time") / 1000, None if measured is None else number(measured, "a point's value")

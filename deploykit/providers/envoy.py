@@ -1,0 +1,148 @@
+"""Envoy as the router: weights in its runtime, over its admin interface.
+
+The listener's route needs `weighted_clusters` with `runtime_key_prefix`, clusters named `blue` and `green`, and a
+`layered_runtime` whose static layer holds both weights and whose last layer is an `admin_layer`. Overrides are lost
+when Envoy restarts. Source: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+
+A rollback waits for this module, so it speaks through the standard library: importing it and making its first
+connection takes a tenth of what httpx takes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from deploykit.errors import Rejected, UsageError
+from deploykit.providers._answers import listing, mapping, number, parse, said
+from deploykit.providers._errors import Call, Fault, Why, attempt, of_client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deploykit.model import Colour
+    from deploykit.ports import Weights
+    from deploykit.settings import EnvironmentSettings, Settings
+
+#: Seconds for the connection, and for each answer.
+TIMEOUT = 2.0
+COLOURS: tuple[Colour, Colour] = ("blue", "green")
+
+
+class EnvoyRouter:
+    """A `ports.Router`.
+
+    Args:
+        url: The admin interface.
+        prefix: The route's `runtime_key_prefix`.
+        timeout: Seconds for the connection, and for each answer.
+    """
+
+    def __init__(self, url: str, prefix: str, *, timeout: float = TIMEOUT) -> None:
+        self._url, self._keys = urlsplit(url), {colour: f"{prefix}.{colour}" for colour in COLOURS}
+        self._call = Call("Envoy", "", address=f"router.url ({self._url.hostname})", timeout=timeout)
+        self._timeout = timeout
+
+    def weights(self) -> Weights:
+        """The weights in force, as the runtime's topmost layer has them.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: The runtime has no such keys, or no whole numbers in them.
+        """
+        return attempt(replace(self._call, what="GET /runtime"), self._weights)
+
+    def set_weights(self, weights: Weights) -> None:
+        """Set both weights with one request, and read them back.
+
+        Raises:
+            UsageError: They are not two whole percentages that sum to 100; nothing was sent.
+            Unreachable: It is not known whether they are set.
+            Rejected: Envoy refused, or accepted and does not apply them.
+        """
+        _checked(weights)
+        query = urlencode({self._keys[colour]: weights[colour] for colour in COLOURS}, quote_via=quote)
+        change = replace(self._call, what="POST /runtime_modify", changes=True, patience=0.0)
+        attempt(change, lambda: self._exchange("POST", f"/runtime_modify?{query}"))
+        # A question, but one whose failure leaves the change in doubt; asking twice is harmless.
+        read_back = replace(change, what="GET /runtime after POST /runtime_modify", again=True)
+        found = attempt(read_back, self._weights)
+        if found != dict(weights):
+            raise Rejected(
+                f"it accepted the weights {_shown(weights)} and does not apply them: in force are {_shown(found)}",
+                where="Envoy, POST /runtime_modify",
+                mend="see that the admin layer is the last one in layered_runtime and that nobody else sets weights",
+            )
+
+    def counts(self) -> Mapping[Colour, int]:
+        """Requests sent to each colour since Envoy started.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: A colour has no counter.
+        """
+        return attempt(replace(self._call, what="GET /stats"), self._counts)
+
+    def _weights(self) -> dict[Colour, int]:
+        answer = mapping(parse(self._exchange("GET", "/runtime?format=json")), "the answer")
+        entries = mapping(answer.get("entries"), "entries")
+        return {colour: _weight(entries, key) for colour, key in self._keys.items()}
+
+    def _counts(self) -> dict[Colour, int]:
+        raw = self._exchange("GET", "/stats?filter=upstream_rq_total&format=json")
+        counts: dict[Colour, int] = {}
+        for entry in listing(mapping(parse(raw), "the answer").get("stats"), "stats"):
+            stat = mapping(entry, "an entry of stats")
+            for colour in COLOURS:
+                if stat.get("name") == f"cluster.{colour}.upstream_rq_total":
+                    counts[colour] = counts.get(colour, 0) + int(number(stat.get("value"), f"value of {stat['name']}"))
+        if missing := [colour for colour in COLOURS if colour not in counts]:
+            raise Fault(Why.REFUSED, f"no counter of {', '.join(missing)}", mend="name the clusters blue and green")
+        return counts
+
+    def _exchange(self, method: str, path: str) -> bytes:
+        """One request over a connection of its own: an idle one may die just when a rollback needs it."""
+        kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+        connection = kind(self._url.hostname or "", self._url.port, timeout=self._timeout)
+        try:
+            connection.request(method, self._url.path.rstrip("/") + path, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, HTTPException) as error:
+            raise of_client(error) from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            raise Fault.of_status(answer.status, said(body), headers)
+        return body
+
+
+def connect(settings: Settings, environment: EnvironmentSettings) -> EnvoyRouter:  # noqa: ARG001 - all take both
+    """The router of an environment."""
+    return EnvoyRouter(environment.router.url, environment.router.runtime_prefix)
+
+
+def _weight(entries: dict[str, Any], key: str) -> int:
+    """One weight: what the topmost layer that has the key says."""
+    mend = "put both keys into the static layer of layered_runtime, and look at router.runtime_prefix"
+    if key not in entries:
+        raise Fault(Why.REFUSED, f"the runtime has no {key}", mend=mend)
+    value = mapping(entries[key], key).get("final_value")
+    # Envoy itself takes anything else as absent and falls back to what the route says.
+    if not isinstance(value, str | int) or isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
+        raise Fault(Why.REFUSED, f"{key} is not a whole number but {str(value)[:80]!r}", mend=mend)
+    return int(value)
+
+
+def _checked(weights: Weights) -> None:
+    whole = all(type(weight) is int and 0 <= weight <= 100 for weight in weights.values())
+    if set(weights) != set(COLOURS) or not whole or sum(weights.values()) != 100:
+        raise UsageError(f"weights are two whole percentages that sum to 100, not {_shown(weights)}", where="Envoy")
+
+
+def _shown(weights: Weights) -> str:
+    return ", ".join(f"{colour} {weight}" for colour, weight in sorted(weights.items()))

@@ -1,0 +1,242 @@
+"""Runs a plan's phases in order, headless, and archives each notebook."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploykit import execution, progress
+from deploykit import settings as settings_module
+from deploykit.checklist import Phase, checklist
+from deploykit.errors import (
+    BrokenRecordError,
+    Exit,
+    HeldError,
+    NotPassedError,
+    ProviderError,
+    RefusedError,
+    RollbackIncompleteError,
+    RolledBackError,
+    StepUnknownError,
+    Waiting,
+)
+from deploykit.guard import GuardProcess
+from deploykit.journal import spool
+from deploykit.journal.events import Actor, Type
+from deploykit.journal.state import Status
+from deploykit.model import sha256
+from deploykit.planning import FROZEN, code_hash
+from deploykit.providers import connect
+from deploykit.returning import is_split
+from deploykit.run import Run
+from deploykit.signoff.policy import require_approval
+
+if TYPE_CHECKING:
+    from deploykit.engine import Executed
+
+Say = Callable[[str], None]
+NOTEBOOKS = "notebooks"
+
+
+def forward(run: Run, say: Say) -> None:
+    """Execute the phases up to the next gate that does not open, or to the end.
+
+    Raises:
+        Waiting: A person has to decide first.
+        RefusedError: A rule, a lock, or the run's own end forbids it.
+        HeldError, RolledBackError, NotPassedError, StepUnknownError, RollbackIncompleteError: How it ended.
+    """
+    spool.merge(run.store, run.id, run.actor)
+    _require_open(run)
+    run.require_planned_settings()
+    require_approval(run)
+    run.take_lock()
+    for phase in checklist().phase:
+        if phase.when != "always" or run.state().phases.get(phase.id) == "passed":
+            continue
+        say(f"phase {phase.id}: {phase.title}")
+        executed = execute(run, phase, "run", say)
+        _go_on_or_raise(run, phase, executed, say)
+    _end(run, Status.DONE)
+
+
+def roll_back(run: Run, say: Say) -> None:
+    """Do what is left of a rollback after traffic is back: notebook 90, and the run's end.
+
+    Raises:
+        RollbackIncompleteError: An item of it did not pass.
+    """
+    (phase,) = (phase for phase in checklist().phase if phase.id == "rollback")
+    say(f"phase {phase.id}: {phase.title}")
+    executed = execute(run, phase, "run", say)
+    _end(run, Status.ROLLED_BACK)
+    if run.state().phases.get(phase.id) != "passed":
+        raise RollbackIncompleteError(
+            f"the rollback is not finished: {executed.error or _shut(run, phase)}",
+            where=run.id,
+            mend=f"traffic is on {run.plan.live.colour}; do what is left by hand, or `deploykit rollback {run.id}` again",
+        )
+
+
+def execute(run: Run, phase: Phase, mode: str, say: Say) -> Executed:
+    """Execute one frozen notebook, archive it, and be sure that no weights are left split."""
+    from deploykit import engine  # noqa: PLC0415 - papermill takes over a second to load
+
+    source = run.folder / FROZEN / f"{phase.notebook}.ipynb"
+    _require_frozen(run, source)
+    target = run.folder / NOTEBOOKS / source.name
+    variables = {settings_module.VARIABLE: str(run.settings.home / settings_module.FILE)}
+    try:
+        with _told(run, say):
+            executed = engine.execute(source, target, {"run": run.id}, mode=mode, env=variables)  # type: ignore[arg-type]
+    finally:
+        if mode == "run":
+            make_whole(run, f"{phase.notebook} ended while weights were split")
+    cells = [{"cell": cell.index, "status": cell.status.value} for cell in executed.cells]
+    data = {"name": target.name, "sha256": sha256(target.read_bytes()), "status": executed.status.value, "cells": cells}
+    run.append(Type.NOTEBOOK_ARCHIVED, item=phase.id, data=data)  # type: ignore[arg-type] - JSON all through
+    return executed
+
+
+def make_whole(run: Run, reason: str) -> None:
+    """Never leave weights split behind.
+
+    Raises:
+        RollbackIncompleteError: The router does not answer, so nobody knows.
+    """
+    try:
+        split = is_split(connect(run.settings, run.environment).router.weights())
+    except ProviderError as error:
+        moved = any(step.startswith("blue-green.traffic/") for step in run.state().steps)
+        if not moved:
+            return
+        raise RollbackIncompleteError(
+            f"the router does not answer, so the weights are not known: {error.what}",
+            where="router",
+            mend=f"look at the router now; all traffic belongs on {run.plan.live.colour}",
+        ) from error
+    if split:
+        execution.return_traffic(run, reason)
+    GuardProcess(run).stand_down()
+
+
+def _require_open(run: Run) -> None:
+    state = run.state()
+    if state.sealed or state.status is not Status.OPEN:
+        said = "sealed" if state.sealed else state.status.value
+        raise RefusedError(f"the run is {said}", where=run.id, mend="make a new plan")
+    if state.rolled_back:
+        raise RefusedError("the run is being rolled back", where=run.id, mend=f"`deploykit rollback {run.id}`")
+
+
+def _require_frozen(run: Run, source: Path) -> None:
+    if code_hash(source.read_bytes()) != run.plan.notebooks.get(source.name):
+        raise BrokenRecordError(
+            "the notebook is not the one that was planned", where=f"{FROZEN}/{source.name}", mend="make a new plan"
+        )
+
+
+def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> None:
+    """The journal says how a phase ended; what papermill says of its cells proves nothing."""
+    state = run.state()
+    if state.rolled_back:
+        roll_back(run, say)
+        raise RolledBackError(state.rolled_back, where=run.id, mend="read incident.md in the run's folder")
+    if state.returned:
+        _end(run, Status.HELD)
+        mend = f"`deploykit rollback {run.id}` clears the candidate away; or look again and make a new plan"
+        raise HeldError(f"traffic is back on {run.plan.live.colour}: {state.returned}", where=run.id, mend=mend)
+    if state.unknown:
+        step = state.unknown[0]
+        raise StepUnknownError(
+            f"the end of {step.step} was not seen", where=run.id, mend=f"`deploykit resume {run.id}` asks its probe"
+        )
+    if state.phases.get(phase.id) == "passed":
+        return
+    if state.steps and any(name.startswith("blue-green.traffic/") for name in state.steps):
+        mend = f"`deploykit rollback {run.id}`, or `deploykit resume {run.id}` to look again"
+        raise Waiting(f"{_shut(run, phase)}; the candidate has all traffic", where=run.id, mend=mend)
+    raise NotPassedError(
+        executed.error or _shut(run, phase),
+        where=f"phase {phase.id}",
+        mend=f"mend it, then `deploykit resume {run.id}`",
+    )
+
+
+def _shut(run: Run, phase: Phase) -> str:
+    state = run.state()
+    shut = [
+        f"{item.id} is {state.items[item.id].outcome.value}" if item.id in state.items else f"{item.id} is not done"
+        for item in checklist().items(phase.id)
+        if not state.opens(item.id)
+    ]
+    return "; ".join(shut) or "the gate was not reached"
+
+
+def _end(run: Run, status: Status) -> None:
+    if run.state().status is not status:
+        run.append(Type.RUN_ENDED, data={"status": status.value})
+
+
+@contextmanager
+def _told(run: Run, say: Say) -> Iterator[None]:
+    """Tell what happens while the kernel works: each item as it settles, and the newest line of progress."""
+    done = threading.Event()
+
+    def follow() -> None:
+        seen, said = len(run.state().items), ""
+        mirror = Run(run.settings, run.store, run.row, run.actor)
+        told = dict(run.state().items)
+        while not done.wait(0.5):
+            for item, settled in list(mirror.state().items.items()):
+                if told.get(item) != settled:
+                    told[item] = settled
+                    say(f"  {settled.outcome.value:<12} {item}: {settled.summary}")
+            line = progress.last(run)
+            if line != said:
+                said = line
+                say(f"  … {line}")
+        del seen
+
+    thread = threading.Thread(target=follow, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def replay_apart(run: Run, phase: Phase) -> None:
+    """Archive a phase that a person stepped through, from inside a kernel: in a process of its own.
+
+    Raises:
+        NotPassedError: It could not be archived; what was done is in the journal all the same.
+    """
+    home = run.settings.home / settings_module.FILE
+    command = [sys.executable, "-m", "deploykit.runner", str(home), run.id, phase.id]
+    environment = {name: value for name, value in os.environ.items() if name != "DEPLOYKIT_MODE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != Exit.DONE:
+        said = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise NotPassedError(f"the notebook could not be archived: {said[0]}", mend="run this cell again")
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m deploykit.runner SETTINGS RUN PHASE`: archive one phase in replay."""
+    settings = settings_module.load(Path(arguments[0]))
+    run = Run.find(settings, arguments[1], Actor(kind="runner", id=f"pid-{os.getpid()}"))
+    execute(run, checklist().find_phase(arguments[2]), "replay", lambda _line: None)
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the kernel that asked
+    sys.exit(main(sys.argv[1:]))

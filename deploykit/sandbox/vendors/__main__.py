@@ -1,0 +1,58 @@
+"""Hosts the stand-ins, the platform with its services, and the collector of traffic, until SIGTERM."""
+
+import argparse
+import asyncio
+import signal
+from pathlib import Path
+
+from deploykit.sandbox.addresses import Addresses
+from deploykit.sandbox.serving import Listener
+from deploykit.sandbox.vendors import control, datadog, github, railway, slack
+from deploykit.sandbox.vendors.collector import Collector
+from deploykit.sandbox.vendors.platform import Platform
+from deploykit.sandbox.vendors.tap import Tap
+
+
+def make_taps(platform: Platform, collector: Collector) -> dict[str, Tap]:
+    """The stand-ins by name."""
+    taps = (
+        Tap(github.make_app(), github.GITHUB),
+        Tap(railway.make_app(platform), railway.RAILWAY),
+        Tap(datadog.make_app(datadog.Datadog(collector)), datadog.DATADOG),
+        Tap(slack.make_app(slack.Workspace()), slack.SLACK),
+    )
+    return {tap.vendor.name: tap for tap in taps}
+
+
+async def run(addresses: Addresses) -> None:
+    """Starts everything, waits for SIGTERM, and stops everything."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    collector = Collector(addresses)
+    platform = Platform(addresses, collector.tick)
+    collector.running = platform.running
+    taps = make_taps(platform, collector)
+    listeners = {name: Listener(tap, addresses.ports[name]) for name, tap in taps.items()}
+    listeners["control"] = Listener(control.make_app(taps, listeners), addresses.ports["control"])
+    collecting = asyncio.create_task(collector.run())
+    try:
+        await platform.boot()
+        for listener in listeners.values():
+            await listener.start()
+        await ended.wait()
+    finally:
+        collecting.cancel()
+        await platform.stop()
+        for listener in listeners.values():
+            await listener.stop()
+
+
+def main() -> None:
+    """Reads the arguments and runs."""
+    parser = argparse.ArgumentParser(prog="python -m deploykit.sandbox.vendors", description=__doc__)
+    parser.add_argument("addresses", type=Path, help="file with the sandbox's addresses")
+    asyncio.run(run(Addresses.from_json(parser.parse_args().addresses.read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Who decided what, proved by SSH keys: statements, signatures and the rules on who may sign. No user interface."""

@@ -1,0 +1,219 @@
+"""Decisions of a run: made, checked, recorded, and proved again when they are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploykit import redact
+from deploykit.checklist import checklist
+from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
+from deploykit.journal.events import Actor, Draft, Event, Type
+from deploykit.journal.state import State, fold
+from deploykit.model import Decision, DecisionKind, Outcome, Plan, canonical, now, sha256
+from deploykit.run import Run, read_plan, write_atomically
+from deploykit.signoff import rules, ssh
+from deploykit.signoff.statement import PLAN, Choice, Head, Statement, make, namespace
+
+
+def sign_plan(plan: Plan, key: Path) -> bytes:
+    """The operator's own signature on the plan's file, to be kept as `signatures/plan.sig`."""
+    return ssh.sign(plan_bytes(plan), key, ssh.Namespace.PLAN)
+
+
+def plan_bytes(plan: Plan) -> bytes:
+    """The plan exactly as it is written to its file."""
+    return canonical(plan.model_dump(mode="json")) + b"\n"
+
+
+def decide(run: Run, item: str, kind: DecisionKind, *, key: Path, comment: str = "") -> Decision:
+    """Sign a decision and record it.
+
+    Args:
+        run: The run that it is about.
+        item: `plan`, or an item of the checklist.
+        kind: Signed, refused or overridden.
+        key: The person's key; with a public one the agent signs.
+        comment: Why; a refusal and an override need one.
+
+    Raises:
+        UsageError: No such item, key, or person for that key.
+        RefusedError: A rule forbids this decision by this person.
+    """
+    choice = Choice(
+        item=item,
+        kind=kind,
+        signer=ssh.principal_of_key(key, allowed_signers(run)),
+        comment=redact.text(comment),
+    )
+    events = run.events()
+    state, head = fold(events), Head(seq=events[-1].seq, hash=events[-1].hash)
+    seconds = run.settings.signing.approval_valid
+    statement = make(run.plan, head, choice, _shown(state, item), seconds)
+    # Everything that a signature does not change is checked before a person is asked for a passphrase or a touch.
+    _check(run, statement, events)
+    return accept(run, statement.data, ssh.sign(statement.data, key, namespace(item, kind)))
+
+
+def accept(run: Run, statement: bytes, signature: bytes) -> Decision:
+    """Check a signed statement, wherever it was signed, and record it.
+
+    Raises:
+        BrokenRecordError: The statement or its signature does not hold.
+        RefusedError: It holds, and a rule forbids it.
+        UsageError: It decides on an item that there is not.
+    """
+    parsed = Statement.parse(statement)
+    _verify(run, parsed, signature)
+    _check(run, parsed, run.events())
+    decision = parsed.decision
+    write_atomically(run.folder / "statements" / f"{decision.statement}.json", statement)
+    write_atomically(run.folder / "signatures" / f"{decision.statement}.sig", signature)
+    actor = Actor(kind="person", id=decision.signer)
+    data = decision.model_dump(mode="json", exclude={"item"})
+    fence = run.lock.fence if run.lock else 0
+    draft = Draft(run=run.id, actor=actor, fence=fence, type=Type.DECISION_MADE, item=decision.item, data=data)
+    run.store.append(draft)
+    return decision
+
+
+def require_approval(run: Run) -> Decision:
+    """The plan's approval, proved again from its files at this moment.
+
+    Raises:
+        Waiting: There is none, or none that can still be used; it says who may sign, and how.
+        RefusedError: The plan was refused, or its approval no longer satisfies the rules.
+        BrokenRecordError: Plan, statement or signature is not what was recorded.
+    """
+    run.require_planned_settings()
+    events = run.events()
+    _require_same_plan(run, events)
+    refused = _refusal(events, PLAN)
+    if refused is not None:
+        why = refused.data["comment"]
+        raise RefusedError(f"{refused.data['signer']} refused the plan: {why}", where="plan", mend="make a new plan")
+    decision = fold(events).decisions.get(PLAN)
+    if decision is None:
+        raise _waiting(run, "is not approved yet")
+    if decision.until is not None and decision.until <= now():
+        raise _waiting(run, f"was approved by {decision.signer} until {decision.until:%F %T} UTC, which is over")
+    statement = load(run.folder, decision.statement)
+    _verify(run, statement, load_signature(run.folder, decision.statement))
+    if statement.decision != decision:
+        raise BrokenRecordError("the journal says otherwise than the signed statement", where=PLAN)
+    rules.check(statement, run.plan, run.settings.people, now())
+    return decision
+
+
+def allowed_signers(run: Run) -> Path:
+    """The team's own file, never a copy in a run's folder."""
+    return run.settings.path(run.settings.signing.allowed_signers)
+
+
+def load(folder: Path, digest: str) -> Statement:
+    """A statement of a run's folder, by its hash.
+
+    Raises:
+        BrokenRecordError: It is missing, or not what its name says.
+    """
+    where = f"statements/{digest}.json"
+    try:
+        data = (folder / where).read_bytes()
+    except OSError as error:
+        raise BrokenRecordError("a signed statement is missing", where=where) from error
+    if sha256(data) != digest:
+        raise BrokenRecordError("a signed statement is not what its name says", where=where)
+    return Statement.parse(data)
+
+
+def load_signature(folder: Path, digest: str) -> bytes:
+    """The signature of a statement, by the statement's hash.
+
+    Raises:
+        BrokenRecordError: It is missing.
+    """
+    where = f"signatures/{digest}.sig"
+    try:
+        return (folder / where).read_bytes()
+    except OSError as error:
+        raise BrokenRecordError("a signature is missing", where=where) from error
+
+
+def _verify(run: Run, statement: Statement, signature: bytes) -> None:
+    signer = statement.predicate.signer
+    ssh.verify(statement.data, signature, signer, statement.namespace, allowed_signers(run))
+
+
+def _check(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
+    """Everything about a new decision but its signature."""
+    said = statement.predicate
+    if statement.namespace is ssh.Namespace.APPROVAL:
+        run.require_planned_settings()
+    _require_same_plan(run, events)
+    if said.item != PLAN:
+        checklist().find(said.item.partition("/")[0])
+    rules.check(statement, run.plan, run.settings.people, now())
+    longest = run.settings.signing.approval_valid
+    if (said.until - said.made_at).total_seconds() > longest:
+        raise RefusedError(f"valid for longer than the {longest:.0f} s that the settings allow", where="sign-off")
+    state = fold(events)
+    if state.sealed:
+        raise RefusedError("the run is sealed", where=run.id, mend="what is learnt later goes to an addendum")
+    _require_fresh(run, statement, events)
+    _require_evidence(statement, state)
+
+
+def _require_fresh(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
+    """Not used before, not after a refusal, and made from this very journal."""
+    said = statement.predicate
+    if said.head.seq > len(events) or events[said.head.seq - 1].hash != said.head.hash:
+        raise RefusedError("signed over another journal than this run's", where="sign-off", mend="sign again")
+    made = [str(event.data["statement"]) for event in events if event.type is Type.DECISION_MADE]
+    if said.nonce in {load(run.folder, digest).predicate.nonce for digest in made}:
+        raise RefusedError("this statement was used before", where="sign-off", mend="sign again")
+    refused = _refusal(events, said.item)
+    if refused is not None:
+        who, why = refused.data["signer"], refused.data["comment"]
+        raise RefusedError(f"{said.item} was refused by {who}: {why}", where="sign-off", mend="make a new plan")
+
+
+def _require_evidence(statement: Statement, state: State) -> None:
+    """What was shown is still what is recorded, and an override has something to override."""
+    said = statement.predicate
+    subjects = tuple(subject.digest.sha256 for subject in statement.subject if subject.name == "evidence")
+    if not said.evidence == subjects == _shown(state, said.item):
+        raise RefusedError(f"the evidence of {said.item} changed since it was shown", mend="look again, and sign again")
+    if said.decision is not DecisionKind.OVERRIDDEN:
+        return
+    settled = state.items.get(said.item)
+    if settled is None or settled.outcome.opens:
+        raise UsageError(f"{said.item} has nothing to override", where="sign-off", mend="`deploykit status` shows it")
+    if settled.outcome is Outcome.UNKNOWN:
+        raise RefusedError(f"{said.item} is unknown, which nobody can override", mend="`deploykit resolve` settles it")
+
+
+def _shown(state: State, item: str) -> tuple[str, ...]:
+    settled = state.items.get(item)
+    return (settled.evidence,) if settled else ()
+
+
+def _refusal(events: tuple[Event, ...], item: str) -> Event | None:
+    for event in events:
+        decided = event.type is Type.DECISION_MADE and event.item == item
+        if decided and event.data["kind"] == DecisionKind.REFUSED.value:
+            return event
+    return None
+
+
+def _require_same_plan(run: Run, events: tuple[Event, ...]) -> None:
+    if not events[0].data["plan"] == read_plan(run.folder).hash == run.plan.hash:
+        raise BrokenRecordError("the plan is not the one that the run was opened with", where="plan.json")
+
+
+def _waiting(run: Run, why: str) -> DeploykitError:
+    who = ", ".join(rules.approvers(run.plan, run.settings.people)) or "nobody yet: give someone the role approver"
+    plan = run.plan
+    return Waiting(
+        f"the plan of {plan.service} {plan.release} to {plan.environment} {why}; who may approve it: {who}",
+        where=run.id,
+        mend=f"deploykit sign {run.id} {PLAN}",
+    )

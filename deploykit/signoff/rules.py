@@ -1,0 +1,117 @@
+"""Who may decide what: pure rules on a statement, a plan and the team. No file, no journal, no key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from deploykit.errors import RefusedError
+from deploykit.model import DecisionKind, Plan
+from deploykit.settings import PersonSettings
+from deploykit.signoff.ssh import Namespace
+from deploykit.signoff.statement import Statement
+
+APPROVER = "approver"
+#: Keys that the demo makes on the spot prove nobody; their principals end so, and no real plan takes them.
+DEMO = "@sandbox.invalid"
+#: How far two machines' clocks may be apart.
+SKEW = timedelta(minutes=1)
+
+People = Mapping[str, PersonSettings]
+
+
+def check(statement: Statement, plan: Plan, people: People, at: datetime) -> None:
+    """Whether this statement may be used for this plan at this time.
+
+    Raises:
+        RefusedError: With the rule that forbids it.
+    """
+    _belongs(statement, plan)
+    _timely(statement, plan, at)
+    _reasoned(statement)
+    require_person(statement.predicate.signer, plan, people)
+    if statement.namespace is Namespace.APPROVAL and statement.predicate.decision is not DecisionKind.REFUSED:
+        # Whoever is on the team may stop a release, its author too; letting it go on takes somebody else.
+        _require_independent(statement.predicate.signer, plan, people)
+
+
+def require_person(signer: str, plan: Plan, people: People) -> PersonSettings:
+    """The signer's entry in `[people]`.
+
+    Raises:
+        RefusedError: They have none, or it is a demo's key outside of the sandbox.
+    """
+    if _is_demo(signer, plan):
+        raise RefusedError(f"{signer} is a key made for the demo", where="sign-off", mend="sign with a person's key")
+    for person in people.values():
+        if person.principal == signer:
+            return person
+    raise RefusedError(f"{signer} is not on the team", where="sign-off", mend="add them to [people] and plan again")
+
+
+def approvers(plan: Plan, people: People) -> tuple[str, ...]:
+    """The principals who may approve this plan."""
+    team = {person.principal for person in people.values() if not _is_demo(person.principal, plan)}
+    return tuple(sorted(signer for signer in team if not _objection(signer, plan, people)))
+
+
+def _is_demo(signer: str, plan: Plan) -> bool:
+    return signer.endswith(DEMO) and not plan.sandbox
+
+
+def _require_independent(signer: str, plan: Plan, people: People) -> None:
+    objection = _objection(signer, plan, people)
+    if objection:
+        others = ", ".join(approvers(plan, people)) or "nobody in [people]"
+        raise RefusedError(f"{signer} {objection}", where="sign-off", mend=f"who may approve: {others}")
+
+
+def _objection(signer: str, plan: Plan, people: People) -> str:
+    """Why this person may not approve; empty where they may."""
+    who = [person for person in people.values() if person.principal == signer]
+    if plan.solo:
+        return ""
+    if not any(APPROVER in person.roles for person in who):
+        return "does not have the role approver"
+    names = _github(who)
+    operators = [person for person in people.values() if person.principal == plan.operator]
+    if signer == plan.operator or names & _github(operators):
+        return "is the operator of this run"
+    if plan.authors and not names:
+        return "has no github name in [people], so it cannot be told that they wrote none of the release"
+    if names & {author.casefold() for author in plan.authors}:
+        return "wrote a change in this release"
+    return ""
+
+
+def _github(people: Iterable[PersonSettings]) -> set[str]:
+    # The code host does not tell Alice from alice.
+    return {person.github.casefold() for person in people if person.github}
+
+
+def _belongs(statement: Statement, plan: Plan) -> None:
+    said = statement.predicate
+    for name, found, wanted in (
+        ("run", said.run, plan.run),
+        ("service", said.service, plan.service),
+        ("environment", said.environment, plan.environment),
+        ("plan", statement.plan, plan.hash),
+    ):
+        if found != wanted:
+            raise RefusedError(f"signed for another {name}: {found}, not {wanted}", where="sign-off", mend="sign again")
+
+
+def _timely(statement: Statement, plan: Plan, at: datetime) -> None:
+    said = statement.predicate
+    if said.made_at > at + SKEW:
+        raise RefusedError(f"signed in the future, at {said.made_at:%F %T} UTC", where="clock", mend="set the clocks")
+    if said.made_at < plan.made_at - SKEW:
+        raise RefusedError("signed before the plan was made", where="sign-off", mend="sign again")
+    if said.until <= at:
+        raise RefusedError(f"expired at {said.until:%F %T} UTC", where="sign-off", mend="sign again")
+
+
+def _reasoned(statement: Statement) -> None:
+    said = statement.predicate
+    if said.decision is not DecisionKind.SIGNED and not said.comment.strip():
+        raise RefusedError(f"{said.decision} without a reason", where="sign-off", mend="say why with --comment")
