@@ -110,7 +110,7 @@ def stale_seconds(path: Path) -> float | None:
 def watch(run: Run) -> None:
     """Wait for the heartbeat to stop or to be called off; on the first, send traffic back."""
     beat = _folder(run) / f"{run.id}.beat"
-    limit = run.plan.scaled(run.plan.guard_seconds)
+    limit = run.plan.guard_seconds
     router = connect(run.settings, run.environment).router
     with (_folder(run) / f"{run.id}.lock").open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

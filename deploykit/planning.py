@@ -13,10 +13,8 @@ from deploykit.context import Ports
 from deploykit.errors import ProviderError, Rejected, UsageError
 from deploykit.journal.events import Actor
 from deploykit.journal.store import RunRow
-from deploykit.model import Arm, Plan, canonical, now, sha256
-from deploykit.ports import Weights
+from deploykit.model import Arm, Colour, Plan, canonical, now, sha256
 from deploykit.providers import connect
-from deploykit.returning import live_weights
 from deploykit.run import Run, new_id
 from deploykit.settings import EnvironmentSettings, Settings
 from deploykit.signoff.policy import sign_plan
@@ -69,14 +67,12 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
             notebooks={name: code_hash(data) for name, data in notebooks.items()},
             settings=settings.digest,
         )
-        _require_right_weights(ports, plan)
         files = {f"{folder}/{name}": data for folder in (FROZEN, WORK) for name, data in notebooks.items()}
+        if settings.signing.key is not None:
+            files["signatures/plan.sig"] = sign_plan(plan, settings.path(settings.signing.key))
         return plan, files
 
-    run = Run.create(settings, row, actor, plan_of)
-    if settings.signing.key is not None:
-        sign_plan(run, settings.path(settings.signing.key))
-    return run
+    return Run.create(settings, row, actor, plan_of)
 
 
 def _commit(ports: Ports, release: str) -> str:
@@ -88,38 +84,32 @@ def _commit(ports: Ports, release: str) -> str:
 
 
 def _arms(ports: Ports, target: EnvironmentSettings, release: str) -> tuple[Arm, Arm]:
-    """Live and candidate; live's version is what its own address says."""
+    """Live is the colour that has all traffic; its version is what its own address says. The other is the candidate."""
+    weights = ports.router.weights()
+    serving = [colour for colour, weight in weights.items() if weight > 0]
+    if len(serving) != 1:
+        raise UsageError(
+            f"the router splits the traffic: {dict(weights)}",
+            where="router",
+            mend="finish or roll back what is under way (`deploykit runs`), or send everything to one colour by hand",
+        )
+    (colour,) = serving
+    idle: Colour = "green" if colour == "blue" else "blue"
+    live, candidate = target.colours[colour], target.colours[idle]
     path, key = target.health.version_path, target.health.version_key
-    idle = "green" if target.live == "blue" else "blue"
-    live, candidate = target.colours[target.live], target.colours[idle]  # type: ignore[index] - one of the two
     version = str((ports.http.get(live.url + path).body or {}).get(key, ""))
     if not version:
         raise ProviderError(
             f"{live.url}{path} does not say which release is live",
-            where=f"environments.*.colours.{target.live}",
+            where=f"environments.*.colours.{colour}",
             mend="check the address, health.version_path and health.version_key",
         )
     if version == release:
         raise UsageError(f"{release} is live already", where="--release", mend="there is nothing to deploy")
     return (
-        Arm(colour=target.live, version=version, url=live.url, platform_service=live.platform_service),
-        Arm(
-            colour=idle,  # type: ignore[arg-type] - one of the two
-            version=release,
-            url=candidate.url,
-            platform_service=candidate.platform_service,
-        ),
+        Arm(colour=colour, version=version, url=live.url, platform_service=live.platform_service),
+        Arm(colour=idle, version=release, url=candidate.url, platform_service=candidate.platform_service),
     )
-
-
-def _require_right_weights(ports: Ports, plan: Plan) -> None:
-    weights: Weights = ports.router.weights()
-    if weights != live_weights(plan):
-        raise UsageError(
-            f"the router does not send everything to {plan.live.colour}: {dict(weights)}",
-            where="environments.*.live",
-            mend="finish or roll back what is under way, or correct `live` in the settings",
-        )
 
 
 def _notebooks(settings: Settings) -> dict[str, bytes]:
@@ -135,10 +125,13 @@ def _notebooks(settings: Settings) -> dict[str, bytes]:
 
 
 def runbooks(settings: Settings) -> Path:
-    """The folder of the notebooks."""
+    """The folder of the notebooks: the team's own, else the package's."""
     own = settings.path(settings.runbooks)
-    if own.is_dir():
-        return own
+    return own if own.is_dir() else packed_runbooks()
+
+
+def packed_runbooks() -> Path:
+    """The notebooks that come with the package; in a checkout, the ones at its top."""
     packed = Path(str(resources.files("deploykit"))) / "_data" / "runbooks"
     return packed if packed.is_dir() else Path(__file__).parents[1] / "runbooks"
 

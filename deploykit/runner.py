@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deploykit import execution, progress
 from deploykit import settings as settings_module
@@ -31,7 +31,7 @@ from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.state import Status
-from deploykit.model import sha256
+from deploykit.model import Json, sha256
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
 from deploykit.returning import is_split
@@ -81,11 +81,11 @@ def roll_back(run: Run, say: Say) -> None:
         raise RollbackIncompleteError(
             f"the rollback is not finished: {executed.error or _shut(run, phase)}",
             where=run.id,
-            mend=f"traffic is on {run.plan.live.colour}; do what is left by hand, or `deploykit rollback {run.id}` again",
+            mend=f"traffic is on {run.plan.live.colour}; mend what is left, or `deploykit rollback {run.id}` again",
         )
 
 
-def execute(run: Run, phase: Phase, mode: str, say: Say) -> Executed:
+def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) -> Executed:
     """Execute one frozen notebook, archive it, and be sure that no weights are left split."""
     from deploykit import engine  # noqa: PLC0415 - papermill takes over a second to load
 
@@ -95,13 +95,17 @@ def execute(run: Run, phase: Phase, mode: str, say: Say) -> Executed:
     variables = {settings_module.VARIABLE: str(run.settings.home / settings_module.FILE)}
     try:
         with _told(run, say):
-            executed = engine.execute(source, target, {"run": run.id}, mode=mode, env=variables)  # type: ignore[arg-type]
+            executed = engine.execute(source, target, {"run": run.id}, mode=mode, env=variables)
     finally:
         if mode == "run":
             make_whole(run, f"{phase.notebook} ended while weights were split")
-    cells = [{"cell": cell.index, "status": cell.status.value} for cell in executed.cells]
-    data = {"name": target.name, "sha256": sha256(target.read_bytes()), "status": executed.status.value, "cells": cells}
-    run.append(Type.NOTEBOOK_ARCHIVED, item=phase.id, data=data)  # type: ignore[arg-type] - JSON all through
+    data: Json = {
+        "name": target.name,
+        "sha256": sha256(target.read_bytes()),
+        "status": executed.status.value,
+        "cells": [{"cell": cell.index, "status": cell.status.value} for cell in executed.cells],
+    }
+    run.append(Type.NOTEBOOK_ARCHIVED, item=phase.id, data=data)
     return executed
 
 
@@ -191,7 +195,7 @@ def _told(run: Run, say: Say) -> Iterator[None]:
     done = threading.Event()
 
     def follow() -> None:
-        seen, said = len(run.state().items), ""
+        said = progress.last(run)
         mirror = Run(run.settings, run.store, run.row, run.actor)
         told = dict(run.state().items)
         while not done.wait(0.5):
@@ -203,7 +207,6 @@ def _told(run: Run, say: Say) -> Iterator[None]:
             if line != said:
                 said = line
                 say(f"  … {line}")
-        del seen
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
     thread.start()

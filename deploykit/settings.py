@@ -111,7 +111,6 @@ class EnvironmentSettings(Record):
     """One environment of the service."""
 
     url: Url
-    live: Colour
     colours: dict[Colour, ColourSettings]
     router: RouterSettings
     platform: PlatformSettings

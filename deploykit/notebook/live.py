@@ -21,8 +21,8 @@ PICTURE_SECONDS = 3.0
 
 def mode() -> Mode:
     """How this kernel is run: headless, replayed, or stepped through by a person."""
-    found = os.environ.get(VARIABLE, "step")
-    return found if found in {"run", "replay"} else "step"  # type: ignore[return-value] - checked right here
+    modes: dict[str, Mode] = {"run": "run", "replay": "replay"}
+    return modes.get(os.environ.get(VARIABLE, ""), "step")
 
 
 def publish(bundle: show.Bundle, display_id: str = "", *, update: bool = False) -> None:
@@ -37,7 +37,7 @@ def publish(bundle: show.Bundle, display_id: str = "", *, update: bool = False) 
 
 
 class Display:
-    """The two outputs of an item: its words and its picture, both replaced in place.
+    """The outputs of an item: its words and its pictures, replaced in place.
 
     Args:
         item: The item's id.
@@ -63,8 +63,8 @@ class Display:
             self._draw(figures)
 
     def _draw(self, figures: tuple[Figure, ...]) -> None:
-        text = " ".join(plots.alt(figure) for figure in figures)
-        self._put("picture", show.picture(plots.draw(*figures), text))
+        for number, figure in enumerate(figures):
+            self._put(f"picture/{number}", show.picture(plots.draw(figure), plots.alt(figure)))
 
     def _put(self, part: str, bundle: show.Bundle) -> None:
         publish(bundle, f"{self.item}/{part}", update=part in self._shown)

@@ -1,0 +1,145 @@
+"""`status`, `verify`, `report`, `runs` and `checklist`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploykit.checklist import checklist as known_checklist
+from deploykit.cli import common
+from deploykit.errors import DeploykitError, Exit, Waiting
+from deploykit.journal.store import Store
+from deploykit.model import Json
+from deploykit.run import Run
+
+
+@click.command()
+@click.argument("run")
+@common.as_json
+@click.pass_context
+def status(ctx: click.Context, run: str, as_json: bool) -> None:
+    """Where RUN stands, what is unknown, and who is waited for."""
+    found = _standing(common.find(ctx, run))
+    if as_json:
+        common.put(found)
+        return
+    click.echo(f"{found['run']}: {found['status']}{', sealed' if found['sealed'] else ''}")
+    for line in ("rolled_back", "returned", "waiting_for", "progress"):
+        if found[line]:
+            click.echo(f"{line.replace('_', ' ')}: {found[line]}")
+    for step in found["unknown"]:
+        click.echo(f"unknown: {step}")
+    rows = [(i["item"], i["outcome"], i["summary"]) for i in found["items"]]
+    common.put_rows(("item", "outcome", "summary"), rows)
+
+
+def _standing(run: Run) -> dict[str, Any]:
+    from deploykit import progress
+
+    state = run.state()
+    items = []
+    for item in known_checklist().item:
+        settled = state.items.get(item.id)
+        outcome, summary = (settled.outcome.value, settled.summary) if settled else ("", "")
+        items.append({"item": item.id, "phase": item.phase, "outcome": outcome, "summary": summary})
+    return {
+        "run": run.id,
+        "number": run.plan.number,
+        "release": run.plan.release,
+        "status": state.status.value,
+        "sealed": state.sealed,
+        "waiting_for": _waiting_for(run),
+        "rolled_back": state.rolled_back,
+        "returned": state.returned,
+        "unknown": [step.step for step in state.unknown],
+        "progress": progress.last(run),
+        "items": items,
+        "decisions": [decision.model_dump(mode="json") for decision in state.decisions.values()],
+    }
+
+
+def _waiting_for(run: Run) -> str:
+    """Who is waited for, where the plan is not approved."""
+    from deploykit.signoff.policy import require_approval
+
+    if run.state().started:
+        return ""
+    try:
+        require_approval(run)
+    except (Waiting, DeploykitError) as error:
+        return str(error)
+    return ""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--allowed-signers",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The team's own file; else the archive's copy, which proves less.",
+)
+@common.as_json
+@click.pass_context
+def verify(ctx: click.Context, folder: Path, allowed_signers: Path | None, as_json: bool) -> None:
+    """Check everything that an archived run in FOLDER says of itself. Needs no settings, store or network."""
+    from deploykit.verify import verify as check
+
+    found = check(folder, allowed_signers)
+    if as_json:
+        common.put({"ok": found.ok, "faults": list(found.faults), "warnings": list(found.warnings)})
+    else:
+        for line in found.faults:
+            click.echo(f"✘ {line}")
+        for line in found.warnings:
+            click.echo(f"! {line}")
+        click.echo(f"{'✔ holds' if found.ok else '✘ does not hold'}: {folder}")
+    ctx.exit(Exit.DONE if found.ok else Exit.FAILED)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Else into the run's folder.")
+@click.pass_context
+def report(ctx: click.Context, run: str, output: Path | None) -> None:
+    """Write RUN's report: one HTML file that needs nothing else."""
+    from deploykit.report import render
+    from deploykit.run import write_atomically
+
+    found = common.find(ctx, run)
+    sealed = found.folder / "report.html"
+    if output is None and found.state().sealed:
+        click.echo(str(sealed))
+        return
+    output = output or sealed
+    write_atomically(output.resolve(), render(found))
+    click.echo(str(output))
+
+
+@click.command()
+@common.as_json
+@click.pass_context
+def runs(ctx: click.Context, as_json: bool) -> None:
+    """List the runs, newest first."""
+    settings = common.settings(ctx)
+    listed: list[Json] = []
+    for row in Store(settings.path(settings.state)).runs():
+        state = Run.find(settings, row.run, common.person()).state()
+        listed.append({**row.model_dump(), "status": state.status.value, "sealed": state.sealed})
+    if as_json:
+        common.put(listed)
+        return
+    columns = ("number", "run", "release", "status", "sealed")
+    common.put_rows(columns, [tuple(str(row[column]) for column in columns) for row in listed])
+
+
+@click.command()
+@common.as_json
+def checklist(as_json: bool) -> None:
+    """The items of the checklist, and how each is proved."""
+    items = [item.model_dump(mode="json", exclude={"by"}) for item in known_checklist().item]
+    if as_json:
+        common.put(items)
+        return
+    common.put_rows(("item", "kind", "proof"), [(i["id"], i["kind"], i["proof"]) for i in items])

@@ -1,0 +1,121 @@
+"""The kernel: this interpreter in a session of its own, spoken to over private sockets, ended with all it started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from deploykit.engine import session
+from deploykit.errors import UsageError
+
+#: No history file; and a parameter's line `run: str = ""` is Python, not IPython's `%run`.
+PLAIN = ("--HistoryManager.hist_file=:memory:", "--InteractiveShell.automagic=False")
+#: The longest name of a unix socket that every supported system takes, less what is put behind the folder's name.
+LONGEST = 103 - len("/k-9")
+
+
+class _Manager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client is not followed
+    """Starts the running interpreter, whatever kernelspecs are installed."""
+
+    @property
+    def kernel_spec(self) -> Any:
+        """This interpreter, without the person's own IPython start-up files."""
+        own = Path(self.connection_file).with_name("ipython")
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={own}"],
+            display_name="Python 3",
+            language="python",
+        )
+
+
+class Kernel:
+    """One kernel process, from start to the end of what it started."""
+
+    def __init__(self) -> None:
+        self.folder = _short_folder()
+        self.manager: Any = _Manager(
+            kernel_name="python3",
+            transport="ipc",
+            ip=str(self.folder / "k"),
+            connection_file=str(self.folder / "k.json"),
+        )
+        self.pid = 0
+
+    async def start(self, env: Mapping[str, str], cwd: Path | None) -> None:
+        """Start the process. What it says outside of a cell goes to a file in the private folder."""
+        (self.folder / "ipython").mkdir()
+        with (self.folder / "log").open("wb") as log:
+            where = None if cwd is None else str(cwd)
+            await self.manager.start_kernel(
+                env=dict(env),
+                cwd=where,
+                stdout=log,
+                stderr=log,
+                extra_arguments=list(PLAIN),
+            )
+        self.pid = self.manager.provisioner.pid
+
+    async def interrupt(self) -> None:
+        """Interrupt what runs, if the kernel is there."""
+        if await self.manager.is_alive():
+            await self.manager.interrupt_kernel()
+
+    async def epitaph(self) -> tuple[str, tuple[str, ...]]:
+        """How the process ended, and the last it said."""
+        code = await self.manager.provisioner.poll() if self.manager.has_kernel else None
+        said = (self.folder / "log").read_text(errors="replace").splitlines()[-20:] if self.pid else []
+        if code is None:
+            return "the kernel did not answer", tuple(said)
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"the kernel is gone: {how}", tuple(said)
+
+    async def stop(self, *, at_once: bool) -> tuple[str, ...]:
+        """End the kernel and what its cells left running, and name the latter.
+
+        Processes that made a session of their own (a guard that must outlive us) are left alone.
+
+        Args:
+            at_once: Kill it, since it was asked before and did not listen.
+        """
+        left = [str(process) for process in session.members(self.pid)] if self.pid else []
+        try:
+            if self.manager.has_kernel:
+                await self.manager.shutdown_kernel(now=at_once)
+        finally:
+            await self.manager.cleanup_resources()
+            if self.pid:
+                await session.end_all(self.pid)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return tuple(left)
+
+
+def _short_folder() -> Path:
+    """A private folder whose sockets' names fit.
+
+    Raises:
+        UsageError: No temporary folder has a name short enough, or none can be written.
+    """
+    for parent in _parents():
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="dk-", dir=parent))
+            if len(os.fsencode(folder)) <= LONGEST:
+                return folder
+            folder.rmdir()
+    raise UsageError(
+        "no temporary folder is short enough for a socket", where=tempfile.gettempdir(), mend="set TMPDIR to /tmp"
+    )
+
+
+def _parents() -> Iterator[str]:
+    yield tempfile.gettempdir()
+    yield "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it

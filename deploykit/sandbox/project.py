@@ -1,0 +1,168 @@
+"""A team's repository for the sandbox: settings that point at it, secrets in files, keys made on the spot."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from deploykit.sandbox.addresses import Addresses
+from deploykit.sandbox.errors import SandboxError
+
+#: Principals that end so are made for a demo, and are accepted nowhere but in a sandbox.
+DOMAIN = "sandbox.invalid"
+OPERATOR, APPROVER = f"olga@{DOMAIN}", f"anna@{DOMAIN}"
+
+_SETTINGS = """\
+# Settings of the sandbox. A team's own file looks the same, with its own addresses and env: references.
+runbooks = "{runbooks}"
+archive = "{archive}"
+
+[service]
+name = "shop"
+
+[environments.production]
+url = "{a.service_url}"
+timezone = "Europe/Berlin"
+sandbox = true
+smoke = [
+  {{ path = "/products", contains = "name" }},
+  {{ path = "/products/1" }},
+  {{ path = "/nothing-here", status = 404 }},
+]
+
+[environments.production.colours.green]
+url = "{a.green_url}"
+platform_service = "{a.railway_green_id}"
+
+[environments.production.colours.blue]
+url = "{a.blue_url}"
+platform_service = "{a.railway_blue_id}"
+
+[environments.production.router]
+url = "{a.envoy_admin_url}"
+late = "500ms"
+
+[environments.production.platform]
+url = "{a.railway_url}"
+project = "{a.railway_project_id}"
+environment = "{a.railway_environment_id}"
+token = "file:secrets/railway-token"
+deploy_timeout = "60s"
+
+[github]
+url = "{a.github_url}"
+repository = "{a.github_owner}/{a.github_repository}"
+token = "file:secrets/github-token"
+
+[metrics]
+url = "{a.datadog_url}"
+api_key = "file:secrets/datadog-api-key"
+app_key = "file:secrets/datadog-app-key"
+requests = "sum:shop.requests{{env:production,colour:$colour}}.as_count().rollup(sum, 1)"
+errors = "sum:shop.errors{{env:production,colour:$colour}}.as_count().rollup(sum, 1)"
+slow = "count(v: v>500):shop.latency{{env:production,colour:$colour}}.as_count().rollup(sum, 1)"
+p95 = "p95:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
+delay = "2s"
+
+[limits]
+error_rate = 0.001
+latency = "500ms"
+
+[chat]
+url = "{a.slack_url}"
+token = "file:secrets/slack-token"
+deployments = "deployments"
+
+# The runbook's own times, {scale:g} times as fast: a minute lasts {minute:.1f} seconds. Every record says so.
+[shift]
+time_scale = {scale:g}
+steps = [
+  {{ percent = 10, seconds = {step:g}, requests = 100 }},
+  {{ percent = 50, seconds = {step:g}, requests = 300 }},
+  {{ percent = 100, seconds = {step:g}, requests = 500 }},
+]
+watch = "30m"
+hold_limit = "15m"
+guard = "{guard}"
+
+[people.olga]
+principal = "{operator}"
+github = "olga"
+roles = ["operator"]
+
+[people.anna]
+principal = "{approver}"
+github = "anna"
+roles = ["approver"]
+
+[signing]
+allowed_signers = "allowed_signers"
+key = "keys/olga"
+operator = "{operator}"
+"""
+
+
+def write_project(
+    home: Path, addresses: Addresses, *, archive: str = "reports", runbooks: str = "runbooks", scale: float = 60.0
+) -> Path:
+    """Write the settings, the secrets and the keys of two made-up people.
+
+    Args:
+        home: Folder of the settings file, made when it is not there.
+        addresses: Where the sandbox's parts are.
+        archive: Where runs are archived, relative to the settings.
+        runbooks: Where the notebooks are, relative to the settings.
+        scale: How many times faster than in production the runbook's times pass.
+
+    Returns:
+        The settings file.
+
+    Raises:
+        SandboxError: `ssh-keygen` is missing.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    secrets = {
+        "railway-token": addresses.railway_token,
+        "github-token": addresses.github_token,
+        "datadog-api-key": addresses.datadog_api_key,
+        "datadog-app-key": addresses.datadog_app_key,
+        "slack-token": addresses.slack_token,
+    }
+    for name, value in secrets.items():
+        _write_private(home / "secrets" / name, value + "\n")
+    signers = [_key(home / "keys" / name, principal) for name, principal in (("olga", OPERATOR), ("anna", APPROVER))]
+    (home / "allowed_signers").write_text("".join(signers))
+    text = _SETTINGS.format(
+        a=addresses,
+        archive=archive,
+        runbooks=runbooks,
+        scale=scale,
+        minute=60 / scale,
+        step=10 * scale,
+        guard="10s",
+        operator=OPERATOR,
+        approver=APPROVER,
+    )
+    file = home / "deploykit.toml"
+    file.write_text(text)
+    return file
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _key(path: Path, principal: str) -> str:
+    """Make an SSH key, and return its line for `allowed_signers`."""
+    program = shutil.which("ssh-keygen")
+    if program is None:
+        raise SandboxError("ssh-keygen is missing", "PATH", "install OpenSSH (Debian: apt install openssh-client)")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    command = [program, "-q", "-t", "ed25519", "-N", "", "-C", f"{principal} (demo)", "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    public = path.with_suffix(".pub").read_text().split()
+    return f'{principal} namespaces="deploykit-*" {public[0]} {public[1]}\n'
