@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterator
+from html.entities import codepoint2name
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 MASK = "[redacted]"
 #: Shorter values would blank out ordinary words.
 SHORTEST = 6
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
-_known: set[str] = set()
+_NAMES = {**codepoint2name, ord("'"): "apos"}
+_known: dict[str, tuple[re.Pattern[str], ...]] = {}
 
 
 def learn(secret: str) -> str:
     """Remember a resolved secret, so that it is masked wherever text is written; returns it unchanged."""
-    if len(secret) >= SHORTEST:
-        _known.update(_forms(secret))
+    if len(secret) >= SHORTEST and secret not in _known:
+        _known[secret] = tuple(re.compile(form) for form in _forms(secret))
     return secret
 
 
@@ -31,24 +31,61 @@ def forget() -> None:
     _known.clear()
 
 
-def _forms(secret: str) -> Iterable[str]:
-    """The secret as it may be written: plain, JSON, HTML, URL, hex, and base64 at each of its three alignments."""
-    raw = secret.encode()
-    yield from {secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe=""), quote_plus(secret)}
-    yield from {raw.hex(), raw.hex().upper(), repr(secret)[1:-1]}
+def _forms(secret: str) -> Iterator[str]:
+    """Patterns for the secret as it may be written: escaped in any way, hex, and base64 at its three alignments."""
+    raw = secret.encode("utf-8", "surrogateescape")
+    yield "".join(map(_spellings, secret))
+    yield raw.hex()
+    yield raw.hex().upper()
     for shift in range(3):
         # The first and last characters of base64 depend on the neighbours, so only the middle is sure.
-        middle = base64.b64encode(b"\0" * shift + raw)[(0, 2, 3)[shift] :].decode()
-        middle = middle.rstrip("=")[: len(raw) * 4 // 3 - 3]
-        yield from {middle, middle.replace("+", "-").replace("/", "_")}
+        first, end = (0, 2, 3)[shift], (shift + len(raw)) * 8 // 6
+        middle = base64.b64encode(b"\0" * shift + raw).decode()[first:end]
+        yield re.escape(middle).replace(r"\+", "[-+]").replace("/", "[_/]")
+
+
+def _spellings(character: str) -> str:
+    """A pattern for one character, plain or as JSON (also JSON within JSON), Python, HTML or a URL escape it."""
+    plain = re.escape(character)
+    if character.isascii() and character.isalnum():
+        return plain
+    code, slashes = ord(character), r"\\{1,4}"
+    units = re.findall("....", character.encode("utf-16-be", "surrogatepass").hex())
+    octets = character.encode("utf-8", "surrogateescape")
+    ways = [
+        "".join(f"{slashes}u{unit}" for unit in units),
+        "".join(f"%{octet:02x}" for octet in octets),
+        f"{slashes}x{code:02x}",
+        f"&#0*{code};",
+        f"&#x0*{code:x};",
+    ]
+    short = json.dumps(character)[1:-1]
+    if len(short) == 2 or character in "'/":
+        ways.append(slashes + re.escape(short[-1]))
+    if code in _NAMES:
+        ways.append(f"&{_NAMES[code]};")
+    if character == " ":
+        ways.append(r"\+")
+    return f"(?:{plain}|(?i:{'|'.join(ways)}))"
 
 
 def text(value: str) -> str:
-    """The text with every known secret masked."""
-    for secret in sorted(_known, key=len, reverse=True):
-        if secret in value:
-            value = value.replace(secret, MASK)
-    return value
+    """The text with every known secret masked, and what UTF-8 cannot hold made visible."""
+    spans = sorted(span for patterns in list(_known.values()) for form in patterns for span in _found(form, value))
+    kept, end = [], 0
+    for start, stop in spans:
+        if start >= end:
+            kept += [value[end:start], MASK]
+        end = max(end, stop)
+    return "".join([*kept, value[end:]]).encode("utf-8", "backslashreplace").decode()
+
+
+def _found(form: re.Pattern[str], value: str) -> Iterator[tuple[int, int]]:
+    """Where a form stands, overlaps too."""
+    match = form.search(value)
+    while match:
+        yield match.span()
+        match = form.search(value, match.start() + 1)
 
 
 def tree(value: Any) -> Any:
@@ -64,7 +101,8 @@ def tree(value: Any) -> Any:
 
 def visible(value: str) -> str:
     """Text from outside, safe to show: colours dropped, control and direction characters made visible."""
-    return "".join(_shown(character) for character in _ANSI.sub("", value))
+    # Masked here, because a secret with a colour in its middle is only whole once the colour is gone.
+    return "".join(map(_shown, text(_ANSI.sub("", value))))
 
 
 def _shown(character: str) -> str:

@@ -7,10 +7,11 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Colour, Record, TrafficStep, sha256
 
@@ -37,15 +38,28 @@ def reference(text: Any) -> Any:
     return text
 
 
+def zone(name: str) -> str:
+    """A time zone that this machine knows."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        msg = f"there is no time zone {name!r}; write it like Europe/Berlin"
+        raise ValueError(msg) from None
+    return name
+
+
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Secret = Annotated[str, BeforeValidator(reference)]
+Zone = Annotated[str, AfterValidator(zone)]
+#: Part of a run's id and of its folder's name.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 
 
 class ServiceSettings(Record):
     """What is deployed."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Name
 
 
 class ColourSettings(Record):
@@ -102,7 +116,7 @@ class EnvironmentSettings(Record):
     platform: PlatformSettings
     health: HealthSettings = HealthSettings()
     smoke: tuple[SmokeRequest, ...] = ()
-    timezone: str = "UTC"
+    timezone: Zone = "UTC"
     sandbox: bool = False
 
     @model_validator(mode="after")
@@ -110,7 +124,6 @@ class EnvironmentSettings(Record):
         if set(self.colours) != {"blue", "green"}:
             msg = "both colours are needed: [...colours.blue] and [...colours.green]"
             raise ValueError(msg)
-        ZoneInfo(self.timezone)
         return self
 
 
@@ -214,7 +227,7 @@ class Settings(Record):
     """The whole file. Paths are relative to it."""
 
     service: ServiceSettings
-    environments: Annotated[dict[str, EnvironmentSettings], Field(min_length=1)]
+    environments: Annotated[dict[Name, EnvironmentSettings], Field(min_length=1)]
     github: GithubSettings
     metrics: MetricsSettings
     limits: LimitsSettings = LimitsSettings()
@@ -244,7 +257,7 @@ class Settings(Record):
             raise UsageError(f"there is no environment {name!r}", where=FILE, mend=f"use one of: {known}") from None
 
     def resolve(self, secret: Secret) -> str:
-        """The value behind a reference. It must go to an adapter and nowhere else.
+        """The value behind a reference, for an adapter and nothing else; masked from now on in all that is written.
 
         Raises:
             UsageError: The variable or the file is not there or empty.
@@ -253,12 +266,14 @@ class Settings(Record):
         if kind == "env":
             value, mend = os.environ.get(place, ""), f"set the environment variable {place}"
         else:
-            path = self.path(Path(place))
-            value = path.read_text("utf-8").strip() if path.is_file() else ""
+            try:
+                value = self.path(Path(place)).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError):  # told below, with what to do about it
+                value = ""
             mend = f"put the secret into the file {place}, readable by you alone"
         if not value:
             raise UsageError(f"the secret {secret} is not there", where=FILE, mend=mend)
-        return value
+        return redact.learn(value)
 
 
 def find(start: Path | None = None) -> Path:

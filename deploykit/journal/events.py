@@ -110,10 +110,13 @@ class Event(Record):
         """
         try:
             event = cls.model_validate_json(line)
+            same = event.line == line
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             place = ".".join(map(str, fault["loc"])) or "line"
             raise BrokenRecordError(f"not an event: {place}: {fault['msg']}", where="journal") from error
-        if event.line != line:
+        except ValueError as error:  # a number that JSON does not have, such as 1e999
+            raise BrokenRecordError(f"not an event: {error}", where="journal") from error
+        if not same:
             raise BrokenRecordError("not in canonical form", where=f"journal, event {event.seq}")
         return event

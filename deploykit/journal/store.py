@@ -155,7 +155,7 @@ class Store:
             StoreError: It could not be written; nothing may be done without its record.
         """
         with self._transaction() as connection:
-            if fence is not None and place is not None:
+            if fence is not None:
                 _require_fence(connection, fence, place)
             newest = _newest(connection, draft.run)
             if newest is not None and fence is not None:
@@ -229,9 +229,10 @@ def _newest(connection: sa.Connection, run: str) -> Event | None:
 
 def _add(connection: sa.Connection, draft: Draft, newest: Event | None) -> Event:
     event = Event(
-        **draft.model_dump(exclude={"data", "step", "item"}),
+        **draft.model_dump(exclude={"data", "step", "item", "op"}),
         item=redact.text(draft.item),
         step=redact.text(draft.step),
+        op=redact.text(draft.op),
         data=redact.tree(draft.data),
         seq=newest.seq + 1 if newest else 1,
         prev=newest.hash if newest else GENESIS,
@@ -253,8 +254,8 @@ def _put(connection: sa.Connection, place: tuple[str, str], lock: Lock) -> None:
     connection.execute(_locks.insert().values(service=place[0], environment=place[1], **lock.model_dump()))
 
 
-def _require_fence(connection: sa.Connection, fence: Lock, place: tuple[str, str]) -> None:
-    held = _lock(connection, place)
+def _require_fence(connection: sa.Connection, fence: Lock, place: tuple[str, str] | None) -> None:
+    held = _lock(connection, place) if place else None
     if held is None or (held.run, held.fence) != (fence.run, fence.fence):
         holder = f"run {held.run} of {held.owner} since {held.since}" if held and held.run else "nobody"
         raise LockedError(

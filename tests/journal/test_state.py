@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from deploykit.journal.events import GENESIS, Actor, Event, Type
+from deploykit.journal.state import Status, StepPhase, fold
+from deploykit.model import DecisionKind, Json, Outcome
+
+ITEM, STEP = "blue-green.traffic", "blue-green.traffic/10"
+
+
+def event(kind: Type, data: Json | None = None, *, item: str = "", step: str = "", op: str = "") -> Event:
+    return Event(
+        run="r-7f3a",
+        seq=1,
+        at="2026-11-23T03:10:00.000Z",
+        boot="b",
+        boot_ns=1,
+        actor=Actor(kind="runner", id="shop"),
+        host="h",
+        type=kind,
+        item=item,
+        step=step,
+        op=op,
+        data=data or {},
+        prev=GENESIS,
+    )
+
+
+def settled(outcome: Outcome) -> Event:
+    said: Json = {"outcome": outcome.value, "summary": "it did", "mend": "", "evidence": "0" * 64}
+    return event(Type.ITEM_SETTLED, said, item=ITEM)
+
+
+def decided(kind: DecisionKind) -> Event:
+    said: Json = {"kind": kind.value, "signer": "ada", "statement": "0" * 64, "at": "2026-11-23T03:10:00Z"}
+    return event(Type.DECISION_MADE, said, item=ITEM)
+
+
+def steps(*kinds: Type) -> Iterable[Event]:
+    return [event(kind, item=ITEM, step=STEP, op="op-1") for kind in kinds]
+
+
+def test_a_run_without_events_is_open_and_nothing_is_known() -> None:
+    state = fold([])
+    assert (state.status, state.sealed, state.last) == (Status.OPEN, False, None)
+    assert not state.opens(ITEM)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_outcome_alone_opens_as_the_outcome_says(outcome: Outcome) -> None:
+    assert fold([settled(outcome)]).opens(ITEM) == outcome.opens
+
+
+@pytest.mark.parametrize("outcome", [o for o in Outcome if not o.opens])
+def test_an_override_opens_everything_but_an_unknown_end(outcome: Outcome) -> None:
+    assert fold([settled(outcome), decided(DecisionKind.OVERRIDDEN)]).opens(ITEM) == (outcome is not Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize("kind", [DecisionKind.SIGNED, DecisionKind.REFUSED])
+def test_no_other_decision_opens_what_did_not_pass(kind: DecisionKind) -> None:
+    assert not fold([settled(Outcome.FAIL), decided(kind)]).opens(ITEM)
+
+
+def test_an_item_that_was_never_settled_cannot_be_overridden() -> None:
+    assert not fold([decided(DecisionKind.OVERRIDDEN)]).opens(ITEM)
+
+
+def test_a_revoked_override_no_longer_opens() -> None:
+    state = fold([settled(Outcome.FAIL), decided(DecisionKind.OVERRIDDEN), event(Type.DECISION_REVOKED, item=ITEM)])
+    assert not state.opens(ITEM)
+    assert state.decisions == {}
+
+
+def test_the_newest_outcome_counts() -> None:
+    assert fold([settled(Outcome.FAIL), settled(Outcome.PASS)]).items[ITEM].outcome is Outcome.PASS
+    assert fold([settled(Outcome.PASS), settled(Outcome.FAIL)]).items[ITEM].outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("kinds", "phase", "unknown"),
+    [
+        ([Type.STEP_INTENDED], StepPhase.INTENDED, [STEP]),
+        ([Type.STEP_INTENDED, Type.STEP_UNKNOWN], StepPhase.UNKNOWN, [STEP]),
+        ([Type.STEP_INTENDED, Type.STEP_HAPPENED], StepPhase.HAPPENED, []),
+        ([Type.STEP_INTENDED, Type.STEP_REJECTED], StepPhase.REJECTED, []),
+        ([Type.STEP_INTENDED, Type.STEP_UNKNOWN, Type.STEP_HAPPENED], StepPhase.HAPPENED, []),
+        ([Type.STEP_INTENDED, Type.STEP_REJECTED, Type.STEP_INTENDED], StepPhase.INTENDED, [STEP]),
+    ],
+)
+def test_a_step_without_an_end_is_unknown(kinds: list[Type], phase: StepPhase, unknown: list[str]) -> None:
+    state = fold(steps(*kinds))
+    assert state.steps[STEP].phase is phase
+    assert [step.step for step in state.unknown] == unknown
+
+
+def test_phases_rollback_end_and_seal_are_taken_in() -> None:
+    events = [
+        event(Type.PHASE_STARTED, item="blue-green"),
+        event(Type.PHASE_ENDED, {"result": "held"}, item="blue-green"),
+        event(Type.ROLLBACK_ASKED, {"reason": "errors rose"}),
+        event(Type.TRAFFIC_RETURNED, {"reason": "rollback"}),
+        event(Type.RUN_ENDED, {"status": "rolled-back"}),
+        event(Type.RUN_SEALED),
+    ]
+    state = fold(events)
+    assert (state.started, state.phases) == ({"blue-green"}, {"blue-green": "held"})
+    assert (state.rolled_back, state.returned) == ("errors rose", "rollback")
+    assert (state.status, state.sealed, state.last) == (Status.ROLLED_BACK, True, events[-1])
+
+
+def test_every_type_can_be_folded_without_changing_what_it_does_not_concern() -> None:
+    only_read = [Type.RUN_OPENED, Type.NOTE_WRITTEN, Type.LOCK_TAKEN, Type.LOCK_RELEASED, Type.VERDICT_GIVEN]
+    only_read += [Type.GUARD_STARTED, Type.WITNESS_GIVEN, Type.SPOOL_MERGED, Type.NOTEBOOK_ARCHIVED]
+    state = fold([event(kind) for kind in only_read])
+    assert (state.items, state.steps, state.phases, state.status) == ({}, {}, {}, Status.OPEN)
