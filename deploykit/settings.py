@@ -184,7 +184,10 @@ class ShiftSettings(Record):
     watch: Seconds = 1800.0
     look_every: Seconds = 10.0
     hold_limit: Seconds = 900.0
+    #: Not scaled: it is about machines that died, not about the runbook.
     guard: Seconds = 60.0
+    #: For how long one cell may run, headless; else what the plan's times allow, with room.
+    cell_timeout: Seconds | None = None
     time_scale: Annotated[float, Field(ge=1)] = 1.0
 
     @model_validator(mode="after")
