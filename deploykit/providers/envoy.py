@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from deploykit.errors import Rejected, UsageError
 from deploykit.providers._answers import listing, mapping, number, parse, said
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client
+from deploykit.providers._errors import Call, attempt
+from deploykit.providers._faults import Fault, Why, of_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +116,8 @@ class EnvoyRouter:
             raise of_client(error) from error
         finally:
             connection.close()
+        if answer.status == 503 and b"admin layer" in body:
+            raise Fault(Why.REFUSED, said(body), mend="add an admin_layer as the last one to Envoy's layered_runtime")
         if answer.status != 200:
             headers = {name.lower(): value for name, value in answer.getheaders()}
             raise Fault.of_status(answer.status, said(body), headers)
