@@ -111,7 +111,10 @@ def of_client(error: Exception) -> Fault:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and those that it wraps: as its cause, its reason or its argument."""
+    """An exception and those that it wraps: as its cause, its reason or its argument.
+
+    Not its context: a rollback may run while another error is handled, whose causes would then be mistaken for ours.
+    """
     queue, seen = [error], set[int]()
     while queue:
         link = queue.pop(0)
@@ -119,5 +122,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(link))
         yield link
-        wrapped = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
+        wrapped = (link.__cause__, getattr(link, "reason", None), *link.args)
         queue += [inner for inner in wrapped if isinstance(inner, BaseException)]

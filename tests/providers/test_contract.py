@@ -101,14 +101,12 @@ def test_a_refusal_is_rejected_in_the_vendors_words(case: Case, status: int, key
     assert len(server.asked) == 1
 
 
-@each
+@pytest.mark.parametrize("case", [case for case in CASES if case.patient], ids=lambda case: case.name)
 @pytest.mark.parametrize(("header", "waited"), [(None, 1.0), ("2", 2.0), ("0", 0.0), ("soon", 1.0), ("-3", 0.0)])
 def test_a_short_limit_is_waited_out(
     case: Case, header: str | None, waited: float, server: Faults, slept: list[float]
 ) -> None:
     limit = Reply({"error": "ratelimited"}, 429, {"Retry-After": header} if header else {})
-    if not case.patient:
-        pytest.skip("a rollback does not wait")
     server.reply(limit, Reply(case.good))
     case.at(server.url)()
     assert slept == [waited]
@@ -165,12 +163,29 @@ def test_anything_wrong_in_an_answer_is_read_or_refused(case: Case, server: Faul
 
 
 @each
-def test_a_redirect_is_not_a_success(case: Case, server: Faults) -> None:
-    if case.name.startswith("slack"):
-        pytest.skip("urllib follows; Slack's test is its own")
-    server.reply(Reply(b"", 302, {"Location": f"{server.url}/elsewhere"}))
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_is_not_a_success(case: Case, status: int, server: Faults) -> None:
+    server.reply(Reply(b"", status, {"Location": f"{server.url}/elsewhere"}), Reply(b"<title>Sign in</title>"))
     with pytest.raises(ProviderError):
         case.at(server.url)()
+
+
+@changing
+@pytest.mark.parametrize("status", [201, 202, 204])
+def test_a_success_of_another_kind_leaves_a_change_open(case: Case, status: int, server: Faults) -> None:
+    server.reply(Reply(b"", status))
+    with pytest.raises(Unreachable, match=DOUBT):
+        case.at(server.url)()
+
+
+@changing
+def test_what_is_being_handled_is_not_taken_for_the_fault(case: Case, server: Faults) -> None:
+    server.reply(Reply(act="drop"))
+    try:
+        case.at(f"http://127.0.0.1:{closed_port()}")()
+    except Unreachable:
+        with pytest.raises(Unreachable, match=DOUBT):
+            case.at(server.url)()
 
 
 @each

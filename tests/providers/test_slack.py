@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploykit.errors import ProviderError, Rejected, Unreachable
+from deploykit.errors import Rejected, Unreachable
 from tests.providers.adapters import CHANNEL, RUN, TOKEN, message, slack
 from tests.providers.faults import Asked, Faults, Reply
 
@@ -141,11 +141,3 @@ def test_limits_inside_a_200_are_waited_out(server: Faults, slept: list[float]) 
     server.reply(Reply({"ok": False, "error": "ratelimited"}), Reply({"ok": True, "channel": CHANNEL, "ts": "1.5"}))
     slack(server.url, 2).post(CHANNEL, "hi", run=RUN, kind="started")
     assert slept == [1.0]
-
-
-def test_a_redirect_to_elsewhere_is_no_success(server: Faults) -> None:
-    server.reply(
-        Reply(b"", 302, {"Location": f"{server.url}/login"}), Reply(b"<html>", headers={"Content-Type": "text/html"})
-    )
-    with pytest.raises(ProviderError):
-        slack(server.url, 2).post(CHANNEL, "hi", run=RUN, kind="started")
