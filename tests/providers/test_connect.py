@@ -87,3 +87,9 @@ def test_connecting_imports_no_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_adapter_that_is_not_there_names_those_that_are(connections: Connections) -> None:
+    with pytest.raises(UsageError, match="no chat is called 'carrier-pigeon'") as caught:
+        connections._adapter("chat", "carrier-pigeon")
+    assert "slack" in caught.value.mend

@@ -141,3 +141,9 @@ def test_limits_inside_a_200_are_waited_out(server: Faults, slept: list[float]) 
     server.reply(Reply({"ok": False, "error": "ratelimited"}), Reply({"ok": True, "channel": CHANNEL, "ts": "1.5"}))
     slack(server.url, 2).post(CHANNEL, "hi", run=RUN, kind="started")
     assert slept == [1.0]
+
+
+def test_a_run_without_a_time_in_its_id_is_looked_for_everywhere(server: Faults) -> None:
+    server.reply(Reply({"ok": True, "messages": []}))
+    assert slack(server.url, 2).find(CHANNEL, "a-run", kind="started") is None
+    assert "oldest" not in server.asked[0].form
