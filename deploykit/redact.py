@@ -51,6 +51,11 @@ def text(value: str) -> str:
     return value
 
 
+def found(value: str) -> bool:
+    """Whether a known secret stands in the text, in any of its forms."""
+    return any(secret in value for secret in _known)
+
+
 def tree(value: Any) -> Any:
     """A JSON value with every text in it, keys too, masked."""
     if isinstance(value, str):
