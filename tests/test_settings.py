@@ -81,7 +81,7 @@ def test_a_whole_file_loads_with_typed_values_and_the_file_hash(write: Write) ->
     path = write(WHOLE)
     loaded = settings.load(path)
     assert loaded.shift.hold_limit == 900.0
-    assert loaded.environment("production").timezone == "Europe/Berlin"
+    assert loaded.environment("production").colours["blue"].platform_service == "shop-blue"
     assert loaded.home == path.parent
     before = loaded.digest
     assert len(before) == 64
@@ -94,6 +94,7 @@ def test_a_whole_file_loads_with_typed_values_and_the_file_hash(write: Write) ->
         ("hold_limit =", "hold_limt =", "shift.hold_limt", "unknown key"),
         ("[chat]", "[chatt]", "chatt", "unknown key"),
         ("[chat]", "[chatt]", "chat", "Field required"),
+        ('repository = "shop/shop"', "repository = 1", "github.repository", "valid string"),
         ('hold_limit = "15m"', "hold_limit = 15", "shift.hold_limit", "with its unit, such as 90s"),
         ('hold_limit = "15m"', 'hold_limit = "15 minutes"', "shift.hold_limit", "with its unit"),
         ('hold_limit = "15m"', 'hold_limit = "0s"', "shift.hold_limit", "greater than 0"),
@@ -125,9 +126,9 @@ def test_a_wrong_key_or_value_is_named_with_its_place_and_what_to_do(
 
 
 def test_every_fault_is_named_at_once(write: Write) -> None:
-    message = refusal(write(WHOLE.replace("hold_limit", "hold_limt").replace("timezone =", "timezon =")))
+    message = refusal(write(WHOLE.replace("hold_limit", "hold_limt").replace("Europe/Berlin", "Berlin")))
     assert "shift.hold_limt" in message
-    assert "environments.production.timezon" in message
+    assert "environments.production.timezone" in message
 
 
 def test_one_colour_alone_is_refused(write: Write) -> None:
