@@ -69,7 +69,7 @@ def render(run: Run) -> bytes:
     """The whole run in one HTML file: no script, no network, every picture inside."""
     events = run.events()
     state = fold(events)
-    jinja = templates.environment(_own_templates(run))
+    jinja = templates.environment(own_templates(run))
     jinja.filters |= {"picture": _picture, "alt": _alt, "plain": _plain, "href": _is_link, "shell": shlex.quote}
     zone = ZoneInfo(run.environment.timezone)
     jinja.filters["utc"] = lambda at: f"{at:%Y-%m-%d %H:%M:%S}"
@@ -115,7 +115,8 @@ def incident(plan: Plan, events: Iterable[Event], own: Path | None = None) -> st
     )
 
 
-def _own_templates(run: Run) -> Path | None:
+def own_templates(run: Run) -> Path | None:
+    """The team's own templates, if the settings name some."""
     return run.settings.path(run.settings.templates) if run.settings.templates else None
 
 

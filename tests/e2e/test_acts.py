@@ -48,7 +48,7 @@ def test_a_healthy_release_gets_all_traffic_and_leaves_a_record_that_holds(proje
     verified = project.call("verify", str(folder), "--allowed-signers", "allowed_signers")
     assert verified.returncode == Exit.DONE, verified.stdout
     sums = subprocess.run(
-        ["/usr/bin/env", "sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False, capture_output=True
+        ["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False, capture_output=True
     )
     assert sums.returncode == 0, sums.stderr
     read_back(folder)
