@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import time
 from pathlib import Path
 
 from deploykit.sandbox.addresses import Addresses
@@ -52,6 +53,8 @@ def main() -> None:
     parser.add_argument("addresses", type=Path, help="file with the sandbox's addresses")
     parser.add_argument("--ingest-delay", type=float, default=1.0, help="seconds until Datadog has a point")
     given = parser.parse_args()
+    while not given.addresses.exists():  # it comes when the database is there
+        time.sleep(0.01)
     asyncio.run(run(Addresses.from_json(given.addresses.read_text()), given.ingest_delay))
 
 
