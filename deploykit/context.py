@@ -73,6 +73,7 @@ class Context:
         progress: Called with one line and the evidence so far, as often as there is something new to show.
         pause: Waits for so many seconds; raises `StopAskedError` as soon as somebody asks to stop.
         timeline: The run's events so far, as JSON, for what renders them.
+        incident: Renders the incident report, in Markdown, from what happened so far.
         write: Writes a file of this name into the run's folder.
     """
 
@@ -84,6 +85,7 @@ class Context:
     progress: Callable[[str, Evidence], None]
     pause: Callable[[float], None]
     timeline: Callable[[], tuple[Json, ...]]
+    incident: Callable[[], str]
     write: Callable[[str, bytes], None]
 
     @property

@@ -22,7 +22,7 @@ from deploykit.errors import (
 )
 from deploykit.journal.events import Type
 from deploykit.journal.state import StepPhase
-from deploykit.model import Answer, Evidence, Json, Outcome, Result, Verdict, worst
+from deploykit.model import Answer, Evidence, Json, Outcome, Result, worst
 from deploykit.providers import connect
 from deploykit.returning import send_back
 from deploykit.run import Run
@@ -79,8 +79,10 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     except LockedError:
         raise  # somebody else is in charge of this environment now
     except BaseException as error:
-        if any(step.moves_traffic for step in steps):
-            return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {error}")
+        begun = run.state().steps
+        if any(step.moves_traffic and step.id in begun for step in steps):
+            why = error.what if isinstance(error, DeploykitError) else str(error)
+            return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
             context.guard.stand_down()
         raise
     if steps[-1].moves_traffic:
@@ -201,13 +203,9 @@ def _record(run: Run, item: Item, step: Step, result: Result) -> Result:
         if not run.state().returned:
             return_traffic(run, result.summary)
     if verdict is not None:
-        run.append(Type.VERDICT_GIVEN, item=item.id, step=step.id, data=_verdict(verdict))
+        run.append(Type.VERDICT_GIVEN, item=item.id, step=step.id, data=verdict.model_dump(mode="json"))
     run.settle(result)
     return result
-
-
-def _verdict(verdict: Verdict) -> Json:
-    return {"answer": verdict.answer.value, "reason": verdict.reason}
 
 
 def ask_rollback(run: Run, reason: str) -> None:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,8 +53,9 @@ _LOOKS = (
 )
 
 
+@lru_cache(maxsize=64)
 def draw(figure: Figure) -> bytes:
-    """A figure as PNG."""
+    """A figure as PNG. Figures never change, so what was drawn for the notebook serves the report too."""
     with _ONE_AT_A_TIME:
         picture = Picture(figsize=(_WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, facecolor="white", layout="constrained")
         canvas = FigureCanvasAgg(picture)

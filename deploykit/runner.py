@@ -95,7 +95,9 @@ def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) ->
     variables = {settings_module.VARIABLE: str(run.settings.home / settings_module.FILE)}
     try:
         with _told(run, say):
-            executed = engine.execute(source, target, {"run": run.id}, mode=mode, env=variables)
+            executed = engine.execute(
+                source, target, {"run": run.id}, mode=mode, env=variables, cell_timeout=_patience(run)
+            )
     finally:
         if mode == "run":
             make_whole(run, f"{phase.notebook} ended while weights were split")
@@ -107,6 +109,16 @@ def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) ->
     }
     run.append(Type.NOTEBOOK_ARCHIVED, item=phase.id, data=data)
     return executed
+
+
+def _patience(run: Run) -> float:
+    """For how long one cell may run: what the settings say, else twice what the plan allows, and some."""
+    given = run.settings.shift.cell_timeout
+    if given is not None:
+        return given
+    plan = run.plan
+    shift = sum(step.seconds + plan.hold_limit_seconds for step in plan.steps)
+    return 300 + 2 * (run.environment.platform.deploy_timeout + plan.scaled(shift + plan.watch_seconds))
 
 
 def make_whole(run: Run, reason: str) -> None:
@@ -204,7 +216,7 @@ def _told(run: Run, say: Say) -> Iterator[None]:
                     told[item] = settled
                     say(f"  {settled.outcome.value:<12} {item}: {settled.summary}")
             line = progress.last(run)
-            if line != said:
+            if line and line != said:
                 said = line
                 say(f"  … {line}")
 

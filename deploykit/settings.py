@@ -184,7 +184,10 @@ class ShiftSettings(Record):
     watch: Seconds = 1800.0
     look_every: Seconds = 10.0
     hold_limit: Seconds = 900.0
+    #: Not scaled: it is about machines that died, not about the runbook.
     guard: Seconds = 60.0
+    #: For how long one cell may run, headless; else what the plan's times allow, with room.
+    cell_timeout: Seconds | None = None
     time_scale: Annotated[float, Field(ge=1)] = 1.0
 
     @model_validator(mode="after")
@@ -240,8 +243,9 @@ class Settings(Record):
     runbooks: Path = Path("runbooks")
     templates: Path | None = None
 
-    #: Where the file is, and its hash; set by `load`.
+    #: Where the file is, its name, and its hash; set by `load`.
     home: Annotated[Path, Field(exclude=True)] = Path()
+    file: Annotated[str, Field(exclude=True)] = FILE
     digest: Annotated[str, Field(exclude=True)] = ""
 
     def path(self, path: Path) -> Path:
@@ -308,11 +312,12 @@ def load(path: Path | None = None) -> Settings:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"is not TOML: {error}", where=str(path)) from error
-    for own in ("home", "digest"):
+    for own in ("home", "file", "digest"):
         if own in data:
             raise UsageError("unknown key", where=f"{path.name}: {own}", mend="take it out")
     try:
-        return Settings.model_validate({**data, "home": path.resolve().parent, "digest": sha256(raw)})
+        own_keys = {"home": path.resolve().parent, "file": path.name, "digest": sha256(raw)}
+        return Settings.model_validate({**data, **own_keys})
     except ValidationError as error:
         raise UsageError(_faults(error), where=path.name, mend="mend these keys; nothing was touched") from error
 

@@ -17,13 +17,9 @@ def traffic(context: Context) -> Result:
     """`rollback.traffic`: weights read back, and real requests counted by colour."""
     plan, router = context.plan, context.ports.router
     weights, before = router.weights(), router.counts()
-    for _ in range(PROBES):
-        try:
-            context.ports.http.get(context.environment.url + context.environment.health.path)
-        except ProviderError:
-            continue  # what did not answer is not counted below, and rollback.health says so
+    silent = sum(not _answers(context) for _ in range(PROBES))
     served = {colour: count - before.get(colour, 0) for colour, count in router.counts().items()}
-    facts: Json = {"weights": as_json(weights), "requests": as_json(served)}
+    facts: Json = {"weights": as_json(weights), "requests": as_json(served), "unanswered": silent}
     wrong = served.get(plan.candidate.colour, 0)
     if weights != live_weights(plan) or wrong:
         outcome, summary = Outcome.FAIL, f"weights are {dict(weights)}, and {wrong} requests went to the candidate"
@@ -33,6 +29,14 @@ def traffic(context: Context) -> Result:
         outcome, summary = Outcome.PASS, f"all of {served[plan.live.colour]} requests went to {plan.live.colour}"
     mend = "" if outcome is Outcome.PASS else "`deploykit rollback` again, or set the router by hand"
     return Result(item="rollback.traffic", outcome=outcome, summary=summary, evidence=Evidence(facts=facts), mend=mend)
+
+
+def _answers(context: Context) -> bool:
+    try:
+        context.ports.http.get(context.environment.url + context.environment.health.path)
+    except ProviderError:
+        return False
+    return True
 
 
 def health(context: Context) -> Result:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,9 +35,31 @@ def find(ctx: click.Context, run: str) -> Run:
     return Run.find(settings(ctx), run, person())
 
 
-def say(line: str) -> None:
-    """A line of progress; to stderr, so that `--json` stays alone on stdout."""
-    click.echo(redact.visible(redact.text(line)), err=True)
+class Teller:
+    """Lines of progress on stderr, so that `--json` stays alone on stdout.
+
+    A passing line (`  … `) is replaced in place on a terminal; elsewhere one is kept every few seconds.
+    """
+
+    EVERY = 5.0
+
+    def __init__(self) -> None:
+        self._passing = False
+        self._kept_at = 0.0
+
+    def __call__(self, line: str) -> None:
+        """Tell one line."""
+        line = redact.visible(redact.text(line))
+        passing, terminal = line.startswith("  … "), sys.stderr.isatty()
+        if passing and not terminal:
+            if time.monotonic() - self._kept_at < self.EVERY:
+                return
+            self._kept_at = time.monotonic()
+        clear = "\r\033[K" if self._passing else ""
+        self._passing = passing and terminal
+        if self._passing:
+            line = line[: shutil.get_terminal_size().columns - 1]
+        click.echo(f"{clear}{line}", err=True, nl=not self._passing)
 
 
 def put(value: Any) -> None:

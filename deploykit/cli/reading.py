@@ -31,7 +31,7 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
             click.echo(f"{line.replace('_', ' ')}: {found[line]}")
     for step in found["unknown"]:
         click.echo(f"unknown: {step}")
-    rows = [(i["item"], i["outcome"], i["summary"]) for i in found["items"]]
+    rows = [(str(i["item"]), str(i["outcome"]), str(i["summary"])) for i in found["items"]]
     common.put_rows(("item", "outcome", "summary"), rows)
 
 
@@ -88,9 +88,9 @@ def verify(ctx: click.Context, folder: Path, allowed_signers: Path | None, as_js
 
     found = check(folder, allowed_signers)
     if as_json:
-        common.put({"ok": found.ok, "faults": list(found.faults), "warnings": list(found.warnings)})
+        common.put({"ok": found.ok, **found.model_dump(mode="json")})
     else:
-        for line in found.faults:
+        for line in found.wrong:
             click.echo(f"✘ {line}")
         for line in found.warnings:
             click.echo(f"! {line}")

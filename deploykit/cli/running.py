@@ -30,7 +30,7 @@ def resume(ctx: click.Context, run: str) -> None:
 def _forward(found: Run) -> None:
     from deploykit.runner import forward
 
-    forward(found, common.say)
+    forward(found, common.Teller())
     click.echo(f"done: {found.plan.release} has all traffic. Next: deploykit close {found.plan.number}")
 
 
@@ -55,7 +55,7 @@ def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: boo
         return
     from deploykit.runner import roll_back
 
-    roll_back(found, common.say)
+    roll_back(found, common.Teller())
     click.echo(f"rolled back: {found.id}. Next: deploykit close {found.plan.number}")
 
 

@@ -6,7 +6,21 @@ Importing this package loads papermill, which takes more than a second: import i
 
 from __future__ import annotations
 
-from deploykit.engine.adapter import DeploykitEngine, execute
-from deploykit.engine.words import MODE, CellRan, CellStatus, Executed
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """The engine, for papermill: loading it, papermill asks for us while we are still waiting for papermill."""
+    if name == "DeploykitEngine":
+        from deploykit.engine import adapter  # noqa: PLC0415 - it can load only once papermill's engines have
+
+        return adapter.DeploykitEngine
+    raise AttributeError(name)
+
+
+import papermill as _papermill  # noqa: E402, F401 - first, so that the circle always closes at `__getattr__` above
+
+from deploykit.engine.adapter import DeploykitEngine, execute  # noqa: E402
+from deploykit.engine.words import MODE, CellRan, CellStatus, Executed  # noqa: E402
 
 __all__ = ["MODE", "CellRan", "CellStatus", "DeploykitEngine", "Executed", "execute"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,7 @@ from deploykit.engine.kernel import Kernel
 from deploykit.engine.record import Record
 from deploykit.engine.stop import Stop
 from deploykit.engine.words import MODE, CellStatus, Ending
+from deploykit.errors import DeploykitError, StoreError
 
 #: Seconds that a cell has, once interrupted, to put its things in order.
 GRACE = 5.0
@@ -57,6 +59,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         )
         self.record, self.stop = record, stop
         self._reply: dict[str, Any] = {}
+        self._deaf = False
         self.on_cell_executed = self._replied
 
     async def perform(self) -> None:
@@ -65,7 +68,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         running: int | None = None
         try:
             with self.stop.waking():
-                await self._bounded(self._start(), None)
+                await self._bounded(self._start(), limit=None, grace=0)
                 for running, cell in enumerate(self.nb.cells):
                     await self._cell(running, cell)
                 running = None
@@ -99,7 +102,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         self._require_going()
         self.record.cell_start(cell, index)
         self._reply = {}
-        await self._bounded(self.async_execute_cell(cell, index), self.record.orders.timeout)
+        await self._bounded(self.async_execute_cell(cell, index), limit=self.record.orders.timeout, grace=GRACE)
         payload = self._reply.get("content", {}).get("payload", [])
         if any(item.get("source") == "ask_exit" for item in payload):
             raise _EndedError(Ending(CellStatus.EXITED, "the cell called exit()"))
@@ -109,7 +112,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         if self.stop.asked.is_set():
             raise _EndedError(self._interrupted())
 
-    async def _bounded(self, work: Coroutine[Any, Any, Any], limit: float | None) -> None:
+    async def _bounded(self, work: Coroutine[Any, Any, Any], *, limit: float | None, grace: float) -> None:
         """Do the work; when it takes too long or a stop is asked, interrupt it, and in the end leave it.
 
         Raises:
@@ -117,26 +120,24 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         """
         task = asyncio.ensure_future(work)
         asked = asyncio.ensure_future(self.stop.asked.wait())
-        hurry = asyncio.ensure_future(self.stop.hurry.wait())
         try:
             await asyncio.wait({task, asked}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                late = Ending(CellStatus.TIMED_OUT, f"the cell ran longer than {limit:g} s")
-                ending = self._interrupted() if asked.done() else late
-                await self._interrupt(task, hurry)
+                ending = self._interrupted() if limit is None or asked.done() else _late(limit)
+                await self._interrupt(task, grace)
                 raise _EndedError(ending)
             await task
         finally:
-            for waiting in (task, asked, hurry):
-                waiting.cancel()
+            asked.cancel()
+            await _leave(task)
 
-    async def _interrupt(self, task: asyncio.Future[Any], hurry: asyncio.Future[Any]) -> None:
-        if self.kc is not None:
+    async def _interrupt(self, task: asyncio.Future[Any], grace: float) -> None:
+        if grace:
             await self.kernel.interrupt()
-            await asyncio.wait({task, hurry}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            # What it raised is the interrupt's echo, and its traceback is in the cell's outputs already.
-            task.exception()
+            hurry = asyncio.ensure_future(self.stop.hurry.wait())
+            await asyncio.wait({task, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+        self._deaf = not task.done()
 
     def _interrupted(self) -> Ending:
         return Ending(CellStatus.INTERRUPTED, f"{self.stop.name} came")
@@ -159,18 +160,18 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         return index
 
     async def _end(self) -> None:
-        ending = self.record.ending
         if self.kc is not None:
             self.kc.stop_channels()
-        stubborn = ending is not None and ending.status in {CellStatus.TIMED_OUT, CellStatus.INTERRUPTED}
-        self.record.terminated = await self.kernel.stop(at_once=stubborn and self.stop.hurry.is_set())
+        self.record.terminated = await self.kernel.stop(at_once=self._deaf)
 
     async def _autosave(self) -> None:
         pause = AUTOSAVE
         while True:
             await asyncio.sleep(pause)
             before = monotonic()
-            self.record.flush()
+            # What cannot be written now is tried again, and the next cell does not start without it.
+            with suppress(StoreError):
+                self.record.flush()
             # A notebook that takes long to write is written less often.
             pause = max(AUTOSAVE, 10 * (monotonic() - before))
 
@@ -184,14 +185,26 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         return output
 
 
+def _late(limit: float) -> Ending:
+    return Ending(CellStatus.TIMED_OUT, f"the cell ran longer than {limit:g} s")
+
+
+async def _leave(task: asyncio.Future[Any]) -> None:
+    """Wait for no answer any more. What an interrupted cell raised is the interrupt's echo, and in its outputs."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
+
+
 def _why(error: Exception) -> str:
     match error:
         case CellExecutionError():
             return f"{error.ename}: {error.evalue}"
         case CellTimeoutError():
             return "the cell ended, but its outputs did not arrive"
-        case OSError():
-            return f"the notebook cannot be written: {error.strerror}"
+        case DeploykitError():
+            return error.what
     return f"{type(error).__name__}: {error}"
 
 

@@ -53,6 +53,7 @@ class Target:
 
     def __init__(self, path: str | None) -> None:
         self.path = path
+        self.name = Path(path or "").name
         handler = papermill_io.get_handler(path)
         if type(handler) is LocalHandler:
             # papermill asks for the newest handler whose name the path begins with: ours is for this path alone.

@@ -85,12 +85,16 @@ class Kernel:
         Processes that made a session of their own (a guard that must outlive us) are left alone.
 
         Args:
-            at_once: Kill it, since it was asked before and did not listen.
+            at_once: Kill it, since it was interrupted and did not listen.
         """
         left = [str(process) for process in session.members(self.pid)] if self.pid else []
         try:
-            if self.manager.has_kernel:
-                await self.manager.shutdown_kernel(now=at_once)
+            if self.manager.has_kernel and at_once:
+                await self.manager.shutdown_kernel(now=True)
+            elif self.manager.has_kernel:
+                # Not `shutdown_kernel`: it interrupts an idle kernel first, which then may miss the request.
+                await self.manager.request_shutdown()
+                await self.manager.finish_shutdown()
         finally:
             await self.manager.cleanup_resources()
             if self.pid:

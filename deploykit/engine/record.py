@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 from typing import Any
 
 import nbformat
@@ -11,6 +12,7 @@ from papermill.engines import NotebookExecutionManager
 from deploykit import redact
 from deploykit.engine.files import Target
 from deploykit.engine.words import CellRan, CellStatus, Ending, Executed, Orders
+from deploykit.errors import StoreError
 
 OURS = "deploykit"
 
@@ -45,10 +47,18 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
         self._dirty = True
 
     def flush(self) -> None:
-        """Write the notebook, if it changed since."""
+        """Write the notebook, if it changed since.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         if self._dirty:
             self._dirty = False
-            self.target.write(self._snapshot())
+            try:
+                self.target.write(self._snapshot())
+            except OSError as error:
+                self._dirty = True
+                raise StoreError(f"the notebook cannot be written: {error.strerror}", where=self.target.name) from error
 
     def notebook_start(self, **_: Any) -> None:
         """Nothing ran yet."""
@@ -64,7 +74,12 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
         super().cell_start(cell, cell_index)
         if cell.cell_type == "code":
             _tell(cell, CellStatus.RUNNING, "")
-            self.flush()
+            try:
+                self.flush()
+            except StoreError:
+                cell.metadata.papermill["status"] = self.PENDING
+                _tell(cell, CellStatus.NEVER_RUN, "")
+                raise
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **_: Any) -> None:
         """The cell ended well. The next cell's start, or the notebook's end, writes it."""
@@ -88,10 +103,13 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
             _tell(cell, ending.status, self.ending.reason)
             if ending.status is not CellStatus.FAILED or not _has_error(cell):
                 cell.outputs.append(_error(self.ending))
+        self._mark_never_run(here=index is None)
+        self._flush_if_possible()
+
+    def _mark_never_run(self, *, here: bool) -> None:
+        """Mark the cells that never ran; papermill looks for an error, which the first carries if no cell did."""
         for number, cell in enumerate(cell for cell in self._code() if _status(cell) is CellStatus.NEVER_RUN):
-            # papermill looks for an error output to tell its caller: where no cell ran, the next one carries it.
-            cell.outputs = [_error(self.ending)] if number == 0 and index is None else [_never_run()]
-        self.flush()
+            cell.outputs = [_error(self.ending)] if here and self.ending and number == 0 else [_never_run()]
 
     def notebook_complete(self, **_: Any) -> None:
         """Write the end. What is pending stays pending."""
@@ -106,7 +124,12 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
         self.complete_pbar()
         self.cleanup_pbar()
         self.save()
-        self.flush()
+        self._flush_if_possible()
+
+    def _flush_if_possible(self) -> None:
+        """Write at the end. papermill writes once more after us, and its error then reaches the caller."""
+        with suppress(StoreError):
+            self.flush()
 
     def answer(self, signal: int) -> Executed:
         """What the caller is told."""

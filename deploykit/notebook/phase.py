@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from deploykit import checklist, execution, progress
+from deploykit import checklist, execution, progress, report
 from deploykit import settings as settings_module
 from deploykit.checks.watch import Watched, watch
 from deploykit.context import Context, StopAskedError
@@ -198,6 +198,7 @@ class Phase:
             progress=told,
             pause=self._pause,
             timeline=self._timeline,
+            incident=lambda: report.incident(self.run.plan, self.run.events(), report.own_templates(self.run)),
             write=lambda name, data: write_atomically(self.run.folder / name, data),
         )
 

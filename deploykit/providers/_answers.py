@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-from deploykit.providers._errors import Fault, Why
+from deploykit.providers._faults import Fault, Why
 
 
 def _no_constant(name: str) -> NoReturn:

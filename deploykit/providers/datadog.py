@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import redact
 from deploykit.providers._answers import listing, mapping, number, parse, said
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client, seconds
+from deploykit.providers._errors import Call, attempt
+from deploykit.providers._faults import Fault, Why, of_client, seconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +39,7 @@ class DatadogMetrics:
         from datadog_api_client import ApiClient, Configuration  # noqa: PLC0415 - an extra, and slow to import
         from datadog_api_client.v1.api.metrics_api import MetricsApi  # noqa: PLC0415 - likewise
 
-        configuration = Configuration(
+        configuration = Configuration(  # type: ignore[no-untyped-call]  # the client leaves it untyped
             host=url.rstrip("/"),
             api_key={"apiKeyAuth": api_key, "appKeyAuth": app_key},
             # Its own retry sleeps as long as the server says, up to an hour; `attempt` is the one that asks again.
@@ -49,7 +50,7 @@ class DatadogMetrics:
             request_timeout=(CONNECT, timeout),
         )
         # Setting `server_index` after `host` would ask the real Datadog; debugging would log the keys.
-        self._api = MetricsApi(ApiClient(configuration))
+        self._api = MetricsApi(ApiClient(configuration))  # type: ignore[no-untyped-call]  # likewise
         self._call = Call("Datadog", "", address="metrics.url", token=_TOKENS, timeout=timeout)
 
     def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:
@@ -102,7 +103,7 @@ def _fault(error: Exception) -> Fault:
 def _read(answer: dict[str, Any]) -> tuple[tuple[float, float | None], ...]:
     """The points of an answer; a failed query comes with HTTP 200 too."""
     status, error = answer.get("status"), answer.get("error")
-    if error or status not in {"ok", None}:
+    if error or (status is not None and status != "ok"):
         raise Fault(Why.REFUSED, f"{error or answer.get('message') or f'status {status!r}'}")
     found = listing(answer.get("series"), "series")
     if len(found) > 1:

@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from deploykit.errors import Rejected, UsageError
 from deploykit.providers._answers import listing, mapping, number, parse, said
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client
+from deploykit.providers._errors import Call, attempt
+from deploykit.providers._faults import Fault, Why, of_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,12 +40,19 @@ class EnvoyRouter:
         url: The admin interface.
         prefix: The route's `runtime_key_prefix`.
         timeout: Seconds for the connection, and for each answer.
+
+    Raises:
+        UsageError: The address is none.
     """
 
     def __init__(self, url: str, prefix: str, *, timeout: float = TIMEOUT) -> None:
-        self._url, self._keys = urlsplit(url), {colour: f"{prefix}.{colour}" for colour in COLOURS}
+        try:
+            self._url = urlsplit(url)
+            self._port = self._url.port
+        except ValueError as error:
+            raise UsageError(f"is no address: {error}", where="deploykit.toml: router.url", mend="mend it") from error
+        self._keys = {colour: f"{prefix}.{colour}" for colour in COLOURS}
         self._call = Call("Envoy", "", address=f"router.url ({self._url.hostname})", timeout=timeout)
-        self._timeout = timeout
 
     def weights(self) -> Weights:
         """The weights in force, as the runtime's topmost layer has them.
@@ -106,7 +114,7 @@ class EnvoyRouter:
     def _exchange(self, method: str, path: str) -> bytes:
         """One request over a connection of its own: an idle one may die just when a rollback needs it."""
         kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
-        connection = kind(self._url.hostname or "", self._url.port, timeout=self._timeout)
+        connection = kind(self._url.hostname or "", self._port, timeout=self._call.timeout)
         try:
             connection.request(method, self._url.path.rstrip("/") + path, headers={"Connection": "close"})
             answer = connection.getresponse()
@@ -115,6 +123,8 @@ class EnvoyRouter:
             raise of_client(error) from error
         finally:
             connection.close()
+        if answer.status == 503 and b"admin layer" in body:
+            raise Fault(Why.REFUSED, said(body), mend="add an admin_layer as the last one to Envoy's layered_runtime")
         if answer.status != 200:
             headers = {name.lower(): value for name, value in answer.getheaders()}
             raise Fault.of_status(answer.status, said(body), headers)

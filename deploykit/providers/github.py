@@ -9,10 +9,12 @@ import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from deploykit import redact
-from deploykit.providers._answers import text
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client, seconds
+from deploykit.providers._answers import mapping, text
+from deploykit.providers._errors import Call, attempt
+from deploykit.providers._faults import Fault, Why, of_client, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +39,15 @@ class GithubRepository:
         from github import Auth, Github  # noqa: PLC0415 - an extra, and slow to import
 
         # Its own retry waits until a limit is over, up to an hour; `attempt` is the one that asks again.
-        client = Github(base_url=url.rstrip("/"), auth=Auth.Token(token), retry=None, timeout=timeout)
-        self._repository = client.get_repo(repository, lazy=True)
+        client = Github(
+            base_url=url.rstrip("/"),
+            auth=Auth.Token(token),
+            retry=None,
+            timeout=timeout,
+            seconds_between_requests=None,
+        )
+        # One request, and its answer as it came: PyGithub's objects ask again by themselves for what an answer lacks.
+        self._requester = client.requester
         self._name = repository
         self._call = Call("GitHub", "", address="github.url", token="github.token", timeout=timeout)  # noqa: S106 - a name
 
@@ -53,10 +62,10 @@ class GithubRepository:
 
     def _commit(self, ref: str) -> str:
         try:
-            commit = self._repository.get_commit(ref).sha
+            _, answer = self._requester.requestJsonAndCheck("GET", f"/repos/{self._name}/commits/{quote(ref, safe='')}")
         except Exception as error:
             raise self._fault(error, ref) from error
-        commit = text(commit, "sha")
+        commit = text(mapping(answer, "the answer").get("sha"), "sha")
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
             raise Fault(Why.GARBLED, f"sha is no commit but {commit[:80]!r}")
         return commit

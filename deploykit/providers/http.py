@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deploykit.providers._answers import parse
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client
+from deploykit.providers._errors import Call, attempt
+from deploykit.providers._faults import Fault, Why, of_client
 
 if TYPE_CHECKING:
     import httpx
@@ -26,10 +28,13 @@ class HttpxHttp:
     def __init__(self) -> None:
         import httpx  # noqa: PLC0415 - a fifth of a second that a rollback does not need
 
+        # No cookie of one answer in the next question: a router may hold on to a colour by it.
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         # A connection each: an idle one may die just now, and connecting belongs to what a user waits for.
         self._client = httpx.Client(
             follow_redirects=False,
             limits=httpx.Limits(max_keepalive_connections=0),
+            cookies=cookies,
             headers={"Accept-Encoding": "identity", "User-Agent": "deploykit"},
         )
 
@@ -40,9 +45,7 @@ class HttpxHttp:
             Unreachable: No answer, or not in time.
             Rejected: What answered does not speak HTTP, or the address is none.
         """
-        place = urlsplit(url)
-        # Without user and query, which may hold secrets.
-        shown = f"{place.scheme}://{place.hostname}{f':{place.port}' if place.port else ''}{place.path}"
+        shown = _shown(url)
         call = Call("HTTP", f"GET {shown}", address=shown, timeout=timeout, again=False, patience=0.0)
         return attempt(call, lambda: self._get(url, timeout))
 
@@ -67,6 +70,17 @@ class HttpxHttp:
 def connect(settings: Settings, environment: EnvironmentSettings) -> HttpxHttp:  # noqa: ARG001 - all take both
     """Plain HTTP, which needs no settings."""
     return HttpxHttp()
+
+
+def _shown(url: str) -> str:
+    """An address without its user and its query, which may hold secrets."""
+    try:
+        place = urlsplit(url)
+        port = f":{place.port}" if place.port else ""
+    except ValueError:
+        # The client says what is wrong with it.
+        return "an address that cannot be read"
+    return f"{place.scheme}://{place.hostname}{port}{place.path}"
 
 
 def _body(response: httpx.Response, deadline: float) -> bytes:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import redact
 from deploykit.providers._answers import listing, mapping, said, text
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client
+from deploykit.providers._errors import Call, attempt
+from deploykit.providers._faults import Fault, Why, of_client
 
 if TYPE_CHECKING:
     import httpx
@@ -71,7 +72,7 @@ class RailwayPlatform:
         self._transport = HTTPXTransport(
             url=settings.url, headers=headers, timeout=timeout, event_hooks={"response": [_only_success]}
         )
-        self._transport.connect()
+        self._transport.connect()  # type: ignore[no-untyped-call]  # the client leaves it untyped
 
     def deployments(self, service: str, *, limit: int = 10) -> tuple[Deployment, ...]:
         """The latest deployments of a service, newest first.

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from deploykit import redact
 from deploykit.providers._answers import listing, mapping, text
-from deploykit.providers._errors import Call, Fault, Why, attempt, of_client, seconds, worded, words
+from deploykit.providers._errors import Call, attempt, worded
+from deploykit.providers._faults import Fault, Why, of_client, seconds, words
 
 if TYPE_CHECKING:
     from deploykit.ports import Message
@@ -148,7 +149,8 @@ class SlackChat:
             if following == cursor:
                 raise Fault(Why.GARBLED, "its next page is the same page")
             cursor = text(following, "next_cursor")
-        raise Fault(Why.REFUSED, f"{what} has more than {PAGES} pages", mend="give the channel's id in the settings")
+        mend = "write the channel's id instead of its name" if key == "channels" else "look into the channel yourself"
+        raise Fault(Why.REFUSED, f"{what} has more than {PAGES} pages", mend=mend)
 
 
 def connect(settings: Settings, environment: EnvironmentSettings) -> SlackChat:  # noqa: ARG001 - all take both
@@ -204,10 +206,10 @@ def _mend(word: str, needed: Any) -> str:
 def _kind(message: dict[str, Any], run: str) -> str | None:
     """The kind of a message of this run; None of any other message."""
     metadata = message.get("metadata")
-    payload = metadata.get("event_payload") if isinstance(metadata, dict) else None
-    if not isinstance(payload, dict) or metadata.get("event_type") != EVENT or payload.get("run") != run:
+    if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT:
         return None
-    return str(payload.get("kind"))
+    payload = metadata.get("event_payload")
+    return str(payload.get("kind")) if isinstance(payload, dict) and payload.get("run") == run else None
 
 
 def _message(message: dict[str, Any], place: str, run: str) -> Message:

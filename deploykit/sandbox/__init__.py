@@ -6,8 +6,8 @@ stand-ins on loopback that answer from what happens. Nothing in the product depe
 
 from deploykit.sandbox.addresses import Addresses
 from deploykit.sandbox.box import Sandbox, Vendors
+from deploykit.sandbox.calls import Call
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.tally import Tally
-from deploykit.sandbox.vendors.tap import Call
 
 __all__ = ["Addresses", "Call", "Sandbox", "SandboxError", "Tally", "Vendors"]

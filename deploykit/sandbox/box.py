@@ -10,14 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-import httpx
-
 from deploykit.sandbox.addresses import VENDORS, Addresses
+from deploykit.sandbox.calls import Call, Fault
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.processes import python_path
 from deploykit.sandbox.settings import Settings
 from deploykit.sandbox.tally import Tally
-from deploykit.sandbox.vendors.tap import Call, Fault
+from deploykit.sandbox.wire import ask
 
 PATIENCE = 30.0
 
@@ -26,7 +25,7 @@ class Vendors:
     """Stops, breaks and questions the stand-ins, by the names github, railway, datadog and slack."""
 
     def __init__(self, addresses: Addresses) -> None:
-        self._client = httpx.Client(base_url=addresses.control_url, trust_env=False, timeout=10.0)
+        self._port = addresses.ports["control"]
 
     def stop(self, vendor: str) -> None:
         """Closes the stand-in's port: connections are refused."""
@@ -58,16 +57,15 @@ class Vendors:
 
     def calls(self, vendor: str) -> list[Call]:
         """What the stand-in was asked so far, oldest first."""
-        return [Call(**call) for call in self._ask("GET", vendor, "calls").json()]
+        return [Call(**call) for call in json.loads(self._ask("GET", vendor, "calls"))]
 
-    def close(self) -> None:
-        """Closes the connection to the control interface."""
-        self._client.close()
-
-    def _ask(self, method: str, vendor: str, verb: str, body: Mapping[str, object] | None = None) -> httpx.Response:
+    def _ask(self, method: str, vendor: str, verb: str, body: Mapping[str, object] | None = None) -> bytes:
         if vendor not in VENDORS:
             raise SandboxError("no such stand-in", vendor, f"There are {', '.join(VENDORS)}.")
-        return self._client.request(method, f"/{vendor}/{verb}", json=body).raise_for_status()
+        status, answer = ask(self._port, method, f"/{vendor}/{verb}", body)
+        if status != 200:
+            raise SandboxError(f"the sandbox answered {status}", f"{method} {vendor} {verb}", "Look at vendors.log.")
+        return answer
 
 
 class Sandbox:
@@ -93,6 +91,7 @@ class Sandbox:
         postgres_dsn: str | None = None,
         load_seconds: float = 600.0,
         ports: Mapping[str, int] | None = None,
+        ingest_delay: float = 1.0,
     ) -> Iterator[Self]:
         """Starts everything and stops it at the end.
 
@@ -102,19 +101,16 @@ class Sandbox:
             postgres_dsn: A server to use instead of the wheel's; a database of its own is made there and dropped.
             load_seconds: How long the requests last.
             ports: Ports that are to be fixed, by name; the others are chosen.
+            ingest_delay: Seconds until Datadog has a point.
 
         Raises:
             SandboxError: Something is missing, in use or not reachable.
         """
         folder = Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        settings = Settings(str(folder), rate, load_seconds, postgres_dsn, dict(ports or {}))
+        settings = Settings(str(folder), rate, load_seconds, ingest_delay, postgres_dsn, dict(ports or {}))
         with keeper(folder) as process:
-            box = cls(*introduce(process, settings, folder))
-            try:
-                yield box
-            finally:
-                box.vendors.close()
+            yield cls(*introduce(process, settings, folder))
 
     def served(self) -> dict[str, dict[str, Tally]]:
         """What the load was answered, by colour and version; at most a quarter of a second old.
@@ -151,15 +147,27 @@ def keeper(folder: Path) -> Iterator[subprocess.Popen[str]]:
                 process.kill()
 
 
+def exchange(process: subprocess.Popen[str], line: str) -> str:
+    """Writes one line to a process and reads one."""
+    if not process.stdin or not process.stdout:
+        raise BrokenPipeError
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    return process.stdout.readline()
+
+
 def introduce(process: subprocess.Popen[str], settings: Settings, folder: Path) -> tuple[Addresses, dict[str, int]]:
     """Tells the keeper what is wanted and waits for its answer."""
-    if not process.stdin or not process.stdout:
-        raise SandboxError("the sandbox has no pipes", str(folder), "Start it again.")
-    process.stdin.write(settings.to_json() + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
+    try:
+        line = exchange(process, settings.to_json())
+    except BrokenPipeError:
+        line = ""
     if not line:
-        raise SandboxError("the sandbox ended at once", str(folder / "keeper.log"), "Read that log.")
+        process.wait()
+        log = folder / "keeper.log"
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        mend = "Is deploykit-runbooks[sandbox] installed?"
+        raise SandboxError("the sandbox ended at once", str(log), f"{mend} Its last words: {last}")
     answer = json.loads(line)
     if "error" in answer:
         raise SandboxError(*answer["error"])

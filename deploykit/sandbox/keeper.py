@@ -9,18 +9,17 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from deploykit.sandbox import postgres, proxy
 from deploykit.sandbox.addresses import PORTS, Addresses
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.processes import Child, choose_ports, spawn, wait_until
 from deploykit.sandbox.settings import Settings
+from deploykit.sandbox.wire import ask
 
 
 @contextmanager
@@ -44,16 +43,17 @@ def running(settings: Settings) -> Iterator[tuple[Addresses, dict[str, Child]]]:
             children[child.name] = child
             return child
 
-        envoy = hold(proxy.start_proxy(ports, folder))
-        dsn = open_database(settings, folder, stack, children)
-        addresses = Addresses(folder, ports, dsn, programs)
         file = folder / "addresses.json"
-        file.touch(mode=0o600)
-        file.write_text(addresses.to_json() + "\n")
-        vendors = hold(spawn("vendors", [sys.executable, "-m", "deploykit.sandbox.vendors", str(file)], folder))
-        wait_until(lambda: answers(vendors, addresses.control_url + "/ready"), "the stand-ins", str(vendors.log))
-        wait_until(lambda: answers(envoy, addresses.envoy_admin_url + "/ready"), "Envoy", str(envoy.log))
-        wait_until(lambda: answers(envoy, addresses.service_url + "/health"), "the shop", str(envoy.log))
+        for old in (file, folder / "load.json"):
+            old.unlink(missing_ok=True)
+        vendors = hold(start_vendors(settings, file, folder))  # it waits for the file
+        envoy = hold(proxy.start_proxy(ports, folder))
+        addresses = Addresses(folder, ports, open_database(settings, folder, stack, children), programs)
+        stack.callback(vendors.stop)  # before the database
+        write_private(file, addresses.to_json())
+        wait_until(lambda: answers(vendors, ports["control"], "/ready"), "the stand-ins", str(vendors.log))
+        wait_until(lambda: answers(envoy, ports["envoy_admin"], "/ready"), "Envoy", str(envoy.log))
+        wait_until(lambda: answers(envoy, ports["proxy"], "/health"), "the shop", str(envoy.log))
         if settings.rate > 0:
             hold(start_load(settings, addresses))
         yield addresses, children
@@ -67,6 +67,12 @@ def open_database(settings: Settings, folder: Path, stack: ExitStack, children: 
     return dsn
 
 
+def start_vendors(settings: Settings, addresses: Path, folder: Path) -> Child:
+    """Starts the stand-ins."""
+    options = ["--ingest-delay", str(settings.ingest_delay)]
+    return spawn("vendors", [sys.executable, "-m", "deploykit.sandbox.vendors", str(addresses), *options], folder)
+
+
 def start_load(settings: Settings, addresses: Addresses) -> Child:
     """Starts the users of the shop."""
     given = {"port": addresses.ports["proxy"], "folder": addresses.folder}
@@ -75,13 +81,21 @@ def start_load(settings: Settings, addresses: Addresses) -> Child:
     return spawn("load", [sys.executable, "-m", "deploykit.sandbox.load", *arguments], addresses.folder)
 
 
-def answers(child: Child, url: str) -> bool:
-    """Whether an address answers with 200 now."""
+def answers(child: Child, port: int, path: str) -> bool:
+    """Whether a child answers with 200 now."""
     child.require_alive()
     try:
-        return httpx.get(url, trust_env=False, timeout=2.0).status_code == 200
-    except httpx.TransportError:
+        return ask(port, "GET", path)[0] == 200
+    except OSError:
         return False
+
+
+def write_private(file: Path, text: str) -> None:
+    """Writes a file that only its owner may read, in one stroke."""
+    beside = file.with_suffix(".tmp")
+    beside.touch(mode=0o600)
+    beside.write_text(text + "\n")
+    beside.replace(file)
 
 
 def say(message: dict[str, Any]) -> None:
@@ -90,25 +104,33 @@ def say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def wait_for_parent(parent: int) -> None:
-    """Returns when standard input ends or the parent is gone."""
+def wait_for_parent(parent: int, children: Iterable[Child]) -> None:
+    """Returns when standard input ends or the parent is gone; reaps children that end before."""
     while os.getppid() == parent:
+        for child in children:
+            child.process.poll()
         readable, _, _ = select.select([0], [], [], 0.5)
         if readable and not os.read(0, 1):
             return
+
+
+def leave(number: int, _: object) -> None:
+    """Ends in good order; a second signal does not disturb that."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def main() -> None:
     """Runs the sandbox until the parent no longer wants it."""
     parent = os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, leave)
     settings = Settings(**json.loads(sys.stdin.readline()))
     try:
         with running(settings) as (addresses, children):
             pids = {name: child.process.pid for name, child in children.items()}
             say({"addresses": addresses.to_json(), "processes": pids})
-            wait_for_parent(parent)
+            wait_for_parent(parent, children.values())
     except SandboxError as error:
         say({"error": [error.what, error.where, error.mend]})
         sys.exit(1)

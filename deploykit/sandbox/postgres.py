@@ -116,6 +116,13 @@ def require_short(path: Path) -> None:
 
 def prepare_for_root(base: Path) -> dict[str, int]:
     """Opens our own folder to the user that runs PostgreSQL, which refuses to run as root."""
+    for parent in base.parents:
+        if not parent.stat().st_mode & 0o001:
+            raise SandboxError(
+                "as root PostgreSQL needs a temporary folder that all may enter",
+                str(parent),
+                "Set TMPDIR to another folder, or run as a user.",
+            )
     base.chmod(0o755)
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploykit.sandbox.addresses import Addresses
@@ -66,7 +67,7 @@ p95 = "p95:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
 delay = "2s"
 
 [limits]
-error_rate = 0.001
+error_rate = {pace.error_rate:g}
 latency = "500ms"
 
 [chat]
@@ -74,17 +75,17 @@ url = "{a.slack_url}"
 token = "file:secrets/slack-token"
 deployments = "deployments"
 
-# The runbook's own times, {scale:g} times as fast: a minute lasts {minute:.1f} seconds. Every record says so.
+# The runbook's own times, {pace.scale:g} times as fast: a minute lasts {minute:.1f} seconds. Every record says so.
 [shift]
-time_scale = {scale:g}
+time_scale = {pace.scale:g}
 steps = [
   {{ percent = 10, seconds = {step:g}, requests = 100 }},
   {{ percent = 50, seconds = {step:g}, requests = 300 }},
   {{ percent = 100, seconds = {step:g}, requests = 500 }},
 ]
-watch = "30m"
-hold_limit = "15m"
-guard = "{guard}"
+watch = "{watch:g}s"
+hold_limit = "{hold:g}s"
+guard = "{pace.guard:g}s"
 
 [people.olga]
 principal = "{operator}"
@@ -103,8 +104,34 @@ operator = "{operator}"
 """
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast the runbook passes, in seconds of this machine.
+
+    Attributes:
+        scale: How many times faster than in production; each time below is written into the settings that much longer.
+        step: What a traffic step lasts.
+        watch: What the watch after it lasts.
+        hold: For how long a hold is borne.
+        guard: When a silent run is given up.
+        error_rate: The limit that the success items prove; the smaller, the more requests the proof takes.
+    """
+
+    scale: float = 60.0
+    step: float = 10.0
+    watch: float = 30.0
+    hold: float = 15.0
+    guard: float = 10.0
+    error_rate: float = 0.001
+
+
 def write_project(
-    home: Path, addresses: Addresses, *, archive: str = "reports", runbooks: str = "runbooks", scale: float = 60.0
+    home: Path,
+    addresses: Addresses,
+    *,
+    archive: str = "reports",
+    runbooks: str = "runbooks",
+    pace: Pace = Pace(),
 ) -> Path:
     """Write the settings, the secrets and the keys of two made-up people.
 
@@ -113,7 +140,7 @@ def write_project(
         addresses: Where the sandbox's parts are.
         archive: Where runs are archived, relative to the settings.
         runbooks: Where the notebooks are, relative to the settings.
-        scale: How many times faster than in production the runbook's times pass.
+        pace: How fast the runbook passes.
 
     Returns:
         The settings file.
@@ -137,10 +164,11 @@ def write_project(
         a=addresses,
         archive=archive,
         runbooks=runbooks,
-        scale=scale,
-        minute=60 / scale,
-        step=10 * scale,
-        guard="10s",
+        pace=pace,
+        minute=60 / pace.scale,
+        step=pace.step * pace.scale,
+        watch=pace.watch * pace.scale,
+        hold=pace.hold * pace.scale,
         operator=OPERATOR,
         approver=APPROVER,
     )

@@ -12,6 +12,7 @@ class Settings:
         folder: Where configuration and logs go.
         rate: Requests a second; none when zero.
         load_seconds: How long the load lasts.
+        ingest_delay: Seconds until Datadog has a point.
         postgres_dsn: A server to use instead of the wheel's.
         ports: Ports that are to be fixed, by name.
     """
@@ -19,6 +20,7 @@ class Settings:
     folder: str
     rate: float
     load_seconds: float
+    ingest_delay: float = 1.0
     postgres_dsn: str | None = None
     ports: dict[str, int] = field(default_factory=dict)
 

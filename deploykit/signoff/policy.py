@@ -6,10 +6,10 @@ from pathlib import Path
 
 from deploykit import redact
 from deploykit.checklist import checklist
-from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
+from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Waiting
 from deploykit.journal.events import Actor, Draft, Event, Type
-from deploykit.journal.state import State, fold
-from deploykit.model import Decision, DecisionKind, Outcome, Plan, canonical, now, sha256
+from deploykit.journal.state import fold
+from deploykit.model import Decision, DecisionKind, Plan, canonical, now, sha256
 from deploykit.run import Run, read_plan, write_atomically
 from deploykit.signoff import rules, ssh
 from deploykit.signoff.statement import PLAN, Choice, Head, Statement, make, namespace
@@ -48,7 +48,7 @@ def decide(run: Run, item: str, kind: DecisionKind, *, key: Path, comment: str =
     events = run.events()
     state, head = fold(events), Head(seq=events[-1].seq, hash=events[-1].hash)
     seconds = run.settings.signing.approval_valid
-    statement = make(run.plan, head, choice, _shown(state, item), seconds)
+    statement = make(run.plan, head, choice, rules.shown(state, item), seconds)
     # Everything that a signature does not change is checked before a person is asked for a passphrase or a touch.
     _check(run, statement, events)
     return accept(run, statement.data, ssh.sign(statement.data, key, namespace(item, kind)))
@@ -87,7 +87,7 @@ def require_approval(run: Run) -> Decision:
     run.require_planned_settings()
     events = run.events()
     _require_same_plan(run, events)
-    refused = _refusal(events, PLAN)
+    refused = rules.refusal(events, PLAN)
     if refused is not None:
         why = refused.data["comment"]
         raise RefusedError(f"{refused.data['signer']} refused the plan: {why}", where="plan", mend="make a new plan")
@@ -155,53 +155,9 @@ def _check(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
     longest = run.settings.signing.approval_valid
     if (said.until - said.made_at).total_seconds() > longest:
         raise RefusedError(f"valid for longer than the {longest:.0f} s that the settings allow", where="sign-off")
-    state = fold(events)
-    if state.sealed:
-        raise RefusedError("the run is sealed", where=run.id, mend="what is learnt later goes to an addendum")
-    _require_fresh(run, statement, events)
-    _require_evidence(statement, state)
-
-
-def _require_fresh(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
-    """Not used before, not after a refusal, and made from this very journal."""
-    said = statement.predicate
-    if said.head.seq > len(events) or events[said.head.seq - 1].hash != said.head.hash:
-        raise RefusedError("signed over another journal than this run's", where="sign-off", mend="sign again")
     made = [str(event.data["statement"]) for event in events if event.type is Type.DECISION_MADE]
-    if said.nonce in {load(run.folder, digest).predicate.nonce for digest in made}:
-        raise RefusedError("this statement was used before", where="sign-off", mend="sign again")
-    refused = _refusal(events, said.item)
-    if refused is not None:
-        who, why = refused.data["signer"], refused.data["comment"]
-        raise RefusedError(f"{said.item} was refused by {who}: {why}", where="sign-off", mend="make a new plan")
-
-
-def _require_evidence(statement: Statement, state: State) -> None:
-    """What was shown is still what is recorded, and an override has something to override."""
-    said = statement.predicate
-    subjects = tuple(subject.digest.sha256 for subject in statement.subject if subject.name == "evidence")
-    if not said.evidence == subjects == _shown(state, said.item):
-        raise RefusedError(f"the evidence of {said.item} changed since it was shown", mend="look again, and sign again")
-    if said.decision is not DecisionKind.OVERRIDDEN:
-        return
-    settled = state.items.get(said.item)
-    if settled is None or settled.outcome.opens:
-        raise UsageError(f"{said.item} has nothing to override", where="sign-off", mend="`deploykit status` shows it")
-    if settled.outcome is Outcome.UNKNOWN:
-        raise RefusedError(f"{said.item} is unknown, which nobody can override", mend="`deploykit resolve` settles it")
-
-
-def _shown(state: State, item: str) -> tuple[str, ...]:
-    settled = state.items.get(item)
-    return (settled.evidence,) if settled else ()
-
-
-def _refusal(events: tuple[Event, ...], item: str) -> Event | None:
-    for event in events:
-        decided = event.type is Type.DECISION_MADE and event.item == item
-        if decided and event.data["kind"] == DecisionKind.REFUSED.value:
-            return event
-    return None
+    used = {load(run.folder, digest).predicate.nonce for digest in made}
+    rules.check_history(statement, events, used)
 
 
 def _require_same_plan(run: Run, events: tuple[Event, ...]) -> None:

@@ -1,12 +1,14 @@
-"""Who may decide what: pure rules on a statement, a plan and the team. No file, no journal, no key."""
+"""Who may decide what, and when: pure rules on a statement, a plan, the team and the events before. No file, no key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from deploykit.errors import RefusedError
-from deploykit.model import DecisionKind, Plan
+from deploykit.errors import RefusedError, UsageError
+from deploykit.journal.events import Event, Type
+from deploykit.journal.state import State, fold
+from deploykit.model import DecisionKind, Outcome, Plan
 from deploykit.settings import PersonSettings
 from deploykit.signoff.ssh import Namespace
 from deploykit.signoff.statement import Statement
@@ -33,6 +35,59 @@ def check(statement: Statement, plan: Plan, people: People, at: datetime) -> Non
     if statement.namespace is Namespace.APPROVAL and statement.predicate.decision is not DecisionKind.REFUSED:
         # Whoever is on the team may stop a release, its author too; letting it go on takes somebody else.
         _require_independent(statement.predicate.signer, plan, people)
+
+
+def check_history(statement: Statement, before: Sequence[Event], used: Collection[str]) -> None:
+    """Whether this statement may follow what the journal holds already.
+
+    Args:
+        statement: The new decision.
+        before: Every event until then.
+        used: The nonces of all earlier statements, revoked ones too.
+
+    Raises:
+        RefusedError: It was used before, follows a refusal, or is about something else than what is recorded.
+        UsageError: There is nothing to override.
+    """
+    said, state = statement.predicate, fold(before)
+    if state.sealed:
+        raise RefusedError("the run is sealed", where=said.run, mend="what is learnt later goes to an addendum")
+    if said.head.seq > len(before) or before[said.head.seq - 1].hash != said.head.hash:
+        raise RefusedError("signed over another journal than this run's", where="sign-off", mend="sign again")
+    if said.nonce in used:
+        raise RefusedError("this statement was used before", where="sign-off", mend="sign again")
+    refused = refusal(before, said.item)
+    if refused is not None:
+        who, why = refused.data["signer"], refused.data["comment"]
+        raise RefusedError(f"{said.item} was refused by {who}: {why}", where="sign-off", mend="make a new plan")
+    subjects = tuple(subject.digest.sha256 for subject in statement.subject if subject.name == "evidence")
+    if not said.evidence == subjects == shown(state, said.item):
+        raise RefusedError(f"the evidence of {said.item} changed since it was shown", mend="look again, and sign again")
+    if said.decision is DecisionKind.OVERRIDDEN:
+        _require_shut(said.item, state)
+
+
+def shown(state: State, item: str) -> tuple[str, ...]:
+    """The evidence that a person who decides on an item is shown."""
+    settled = state.items.get(item)
+    return (settled.evidence,) if settled else ()
+
+
+def refusal(events: Iterable[Event], item: str) -> Event | None:
+    """The refusal of an item, which nothing takes back; revoking is for what was not yet used."""
+    for event in events:
+        decided = event.type is Type.DECISION_MADE and event.item == item
+        if decided and event.data["kind"] == DecisionKind.REFUSED.value:
+            return event
+    return None
+
+
+def _require_shut(item: str, state: State) -> None:
+    settled = state.items.get(item)
+    if settled is None or settled.outcome.opens:
+        raise UsageError(f"{item} has nothing to override", where="sign-off", mend="`deploykit status` shows it")
+    if settled.outcome is Outcome.UNKNOWN:
+        raise RefusedError(f"{item} is unknown, which nobody can override", mend="`deploykit resolve` settles it")
 
 
 def require_person(signer: str, plan: Plan, people: People) -> PersonSettings:

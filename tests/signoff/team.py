@@ -30,7 +30,6 @@ archive = "archive"
 name = "shop"
 [environments.production]
 url = "https://shop.example.com"
-live = "green"
 timezone = "Europe/Berlin"
 colours.blue = {{url = "https://blue.example.com", platform_service = "shop-blue"}}
 colours.green = {{url = "https://green.example.com", platform_service = "shop-green"}}

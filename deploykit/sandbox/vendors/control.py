@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from deploykit.sandbox.calls import Fault
 from deploykit.sandbox.serving import Listener
-from deploykit.sandbox.vendors.tap import Fault, Tap
+from deploykit.sandbox.vendors.tap import Tap
 
 
 def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Starlette:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -30,8 +30,8 @@ class Datadog:
     """
 
     collector: Collector
-    delay: float = 1.0
-    used: int = field(default=0)
+    delay: float
+    used: int = 0
 
     def lines(self, query: Query, low: float, high: float) -> tuple[int, list[Line]]:
         """The interval and the series of a query between two times, as far as they have arrived."""
@@ -86,18 +86,13 @@ class Datadog:
         found: list[tuple[int, Query, Line]] = []
         for index, text in enumerate(asked_queries(asked)):
             try:
-                query = parse_query(
-                    text + f".rollup(sum, {asked['interval'] // 1000})" if wants_step(asked, text) else text
-                )
+                query = parse_query(text)
+                if asked.get("interval"):
+                    query = replace(query, seconds=query.seconds or max(1, int(asked["interval"]) // 1000))
                 found += [(index, query, line) for line in self.lines(query, low, high)[1]]
             except QueryError as error:
                 raise HTTPException(400, str(error)) from error
         return JSONResponse(v2_answer(found), headers=self.limit_headers())
-
-
-def wants_step(asked: Mapping[str, Any], text: str) -> bool:
-    """Whether the request's own interval applies to a query."""
-    return bool(asked.get("interval")) and ".rollup(" not in text
 
 
 def v1_series(query: Query, line: Line, step: int) -> dict[str, Any]:
@@ -173,8 +168,9 @@ async def refuse(_: Request, error: Exception) -> Response:
     return JSONResponse({"errors": [error.detail if isinstance(error, HTTPException) else "Internal error"]}, status)
 
 
-def make_app(datadog: Datadog) -> Starlette:
-    """The stand-in's application."""
+def make_app(collector: Collector, delay: float) -> Starlette:
+    """The stand-in's application, where a point can be read after a delay of some seconds."""
+    datadog = Datadog(collector, delay)
     routes = [
         Route("/api/v1/validate", datadog.validate),
         Route("/api/v1/query", datadog.query),

@@ -84,9 +84,9 @@ COUNTS = [
 FLAGS = ("has_projects", "has_wiki", "has_pages", "has_discussions", "archived", "disabled", "fork")
 
 
-def person(login: str, identifier: int, kind: str = "User") -> dict[str, Any]:
+def person(api: str, login: str, identifier: int, kind: str = "User") -> dict[str, Any]:
     """A user as GitHub shows one."""
-    url = f"https://api.github.com/users/{login}"
+    url = f"{api}/users/{login}"
     names = {"login": login, "id": identifier, "node_id": f"U_{identifier}", "type": kind, "site_admin": False}
     pages = {
         "avatar_url": f"https://github.com/{login}.png",
@@ -96,15 +96,15 @@ def person(login: str, identifier: int, kind: str = "User") -> dict[str, Any]:
     return {**names, **pages, "url": url, **{link: f"{url}/{link.removesuffix('_url')}" for link in OWNER_LINKS}}
 
 
-def repository() -> dict[str, Any]:
-    """The repository as GitHub shows it."""
+def repository(api: str) -> dict[str, Any]:
+    """The repository as GitHub shows it; clients follow its links, so they lead here too."""
     name = f"{GITHUB_OWNER}/{GITHUB_REPOSITORY}"
-    url = f"https://api.github.com/repos/{name}"
+    url = f"{api}/repos/{name}"
     about = {"id": 1, "node_id": "R_1", "name": GITHUB_REPOSITORY, "full_name": name, "private": True, "url": url}
     links = {f"{link}_url": f"{url}/{link}" for link in REPOSITORY_LINKS}
     times = {"pushed_at": RELEASES[-1].date, "created_at": "2024-01-08T09:00:00Z", "updated_at": RELEASES[-1].date}
     empty = {"description": "The shop", "homepage": None, "language": "Python", "license": None, "mirror_url": None}
-    rest = {"owner": person(GITHUB_OWNER, 10, "Organization"), "html_url": f"https://github.com/{name}"}
+    rest = {"owner": person(api, GITHUB_OWNER, 10, "Organization"), "html_url": f"https://github.com/{name}"}
     return {
         **about,
         **links,
@@ -118,9 +118,9 @@ def repository() -> dict[str, Any]:
     }
 
 
-def commit(release: Release) -> dict[str, Any]:
+def commit(api: str, release: Release) -> dict[str, Any]:
     """A release's commit as GitHub shows it."""
-    base = f"https://api.github.com/repos/{GITHUB_OWNER}/{GITHUB_REPOSITORY}"
+    base = f"{api}/repos/{GITHUB_OWNER}/{GITHUB_REPOSITORY}"
     url = f"{base}/commits/{release.commit}"
     signature = {"name": "Dana Example", "email": "dana@example.com", "date": release.date}
     before = RELEASES[RELEASES.index(release) - 1] if release is not RELEASES[0] else None
@@ -128,7 +128,7 @@ def commit(release: Release) -> dict[str, Any]:
     unsigned = {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
     tree = {"sha": release.commit[::-1], "url": f"{base}/git/trees/{release.commit[::-1]}"}
     inner = {"author": signature, "committer": signature, "message": release.title, "tree": tree, "comment_count": 0}
-    author = person("dana", 11)
+    author = person(api, "dana", 11)
     return {
         "sha": release.commit,
         "node_id": f"C_{release.commit[:8]}",
@@ -156,7 +156,7 @@ def resolve(ref: str) -> Release | None:
 async def show_repository(request: Request) -> JSONResponse:
     """Shows the one repository."""
     require_repository(request)
-    return JSONResponse(repository())
+    return JSONResponse(repository(own_address(request)))
 
 
 async def show_commit(request: Request) -> JSONResponse:
@@ -166,7 +166,12 @@ async def show_commit(request: Request) -> JSONResponse:
     release = resolve(ref)
     if release is None:
         raise HTTPException(422, f"No commit found for SHA: {ref}")
-    return JSONResponse(commit(release))
+    return JSONResponse(commit(own_address(request), release))
+
+
+def own_address(request: Request) -> str:
+    """The address that the client used."""
+    return str(request.base_url).rstrip("/")
 
 
 def require_repository(request: Request) -> None:

@@ -137,7 +137,7 @@ class Platform:
         if self.service(deployment.service_id).active is not deployment:
             raise PlatformError("Deployment is not active")
         deployment.become("DEPLOYING")
-        self.run(self.roll_out(deployment, build=False))
+        self.run(self.start_again(deployment))
 
     def begin(self, deployment: Deployment, *, build: bool) -> Deployment:
         """Records a deployment and lets it proceed."""
@@ -160,6 +160,13 @@ class Platform:
                 await asyncio.sleep(BUILD_SECONDS)
             deployment.become("DEPLOYING")
             await self.bring_up(deployment)
+
+    async def start_again(self, deployment: Deployment) -> None:
+        """Replaces the processes of the active deployment, unless another has become active by then."""
+        service = self.service(deployment.service_id)
+        async with service.turn:
+            if service.active is deployment:
+                await self.bring_up(deployment)
 
     async def bring_up(self, deployment: Deployment) -> None:
         """Starts the processes; switches over when they are healthy, and else keeps what ran before."""

@@ -1,0 +1,224 @@
+"""A run's folder: its views written, and at the end the whole of it sealed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from deploykit import checklist, redact, report
+from deploykit.errors import BrokenRecordError, RefusedError, UsageError
+from deploykit.journal.events import Type
+from deploykit.journal.state import State, Status
+from deploykit.model import Evidence, Json, Outcome, Result, sha256
+from deploykit.run import Run, write_atomically
+from deploykit.signoff import policy, ssh
+
+SUMS, SEAL, HEAD = "SHA256SUMS", "SHA256SUMS.sig", "HEAD"
+
+
+def export(run: Run) -> None:
+    """Write the views of a run into its folder, as often as one likes. A sealed folder is left as it is.
+
+    Raises:
+        BrokenRecordError: The journal or a piece of evidence does not hold.
+    """
+    if (run.folder / SEAL).exists():
+        return
+    events = run.events()
+    files = {
+        "journal.jsonl": b"".join(event.line + b"\n" for event in events),
+        "settings.toml": _settings(run),
+        "checklist.toml": checklist.text().encode(),
+        "allowed_signers": policy.allowed_signers(run).read_bytes(),
+        **_points(run),
+        "report.html": report.render(run),
+    }
+    for name, data in files.items():
+        write_atomically(run.folder / name, data)
+
+
+def close(run: Run) -> None:
+    """Settle what the end left behind, write everything, and seal the folder.
+
+    Interrupted, it can be called again: nothing is settled, recorded or signed twice.
+
+    Raises:
+        RefusedError: An item that is needed has no outcome, the folder is sealed, or a secret stands in a file.
+        UsageError: There is no key to seal with.
+    """
+    if (run.folder / SEAL).exists():
+        raise RefusedError("the run is sealed", where=run.id, mend="what is learnt later goes to an addendum")
+    key = _sealing_key(run)
+    if not run.state().sealed:
+        _settle_rest(run)
+        run.release_lock()
+        _keep_interactive(run)
+        # Before the journal says sealed: what is found now can still be mended.
+        export(run)
+        _refuse_secrets(run)
+        run.append(Type.RUN_SEALED, data={"plan": run.plan.hash})
+    export(run)
+    last = run.events()[-1]
+    write_atomically(run.folder / HEAD, f"{last.seq} {last.hash}\n".encode())
+    _refuse_secrets(run)
+    _seal(run.folder, key)
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder but the seal's own two, as relative paths in the order of `LC_ALL=C sort`.
+
+    Raises:
+        BrokenRecordError: Something is neither a plain file nor a folder.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise BrokenRecordError("neither a plain file nor a folder", where=str(name), mend="take it out")
+        if path.is_file() and str(name) not in {SUMS, SEAL}:
+            found.append(name)
+    yield from sorted(found, key=lambda name: name.as_posix().encode())
+
+
+def _settings(run: Run) -> bytes:
+    path = run.settings.home / run.settings.file
+    try:
+        return redact.text(path.read_text("utf-8")).encode()
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=path.name) from error
+
+
+def _points(run: Run) -> dict[str, bytes]:
+    """The points behind every graph, by file name."""
+    tables = {}
+    for item, settled in run.state().items.items():
+        for number, figure in enumerate(run.evidence(settled.evidence).figures, start=1):
+            from deploykit import plots  # noqa: PLC0415 - matplotlib takes a second, and most items have no figure
+
+            name = item.replace("/", ".") + (f"-{number}" if number > 1 else "")
+            tables[f"data/{name}.csv"] = plots.csv(figure)
+    return tables
+
+
+def _settle_rest(run: Run) -> None:
+    """Give every item that the run left behind its word, or refuse while a person or the runner still owes one."""
+    state, count = run.state(), len(run.events())
+    behind = [item for item in checklist.checklist().item if item.id not in state.items]
+    spared = [item.id for item in behind if item.when == "rolled-back" and not state.rolled_back]
+    missing = [item.id for item in behind if item.id not in spared]
+    if state.status is Status.OPEN:
+        _require_complete(run, state, missing)
+    for item in spared:
+        why = f"no rollback in this run: no {Type.ROLLBACK_ASKED} among its {count} events"
+        facts: Json = {f"{Type.ROLLBACK_ASKED} events": 0, "events looked at": count}
+        run.settle(Result(item=item, outcome=Outcome.NOT_NEEDED, summary=why, evidence=Evidence(facts=facts)))
+    for item in missing:
+        why = f"the run ended ({state.status}) before this item"
+        run.settle(Result(item=item, outcome=Outcome.NOT_REACHED, summary=why))
+
+
+def _require_complete(run: Run, state: State, missing: list[str]) -> None:
+    owed = [f"{item} has no outcome" for item in missing] + [f"{step.step} is unknown" for step in state.unknown]
+    if owed:
+        raise RefusedError(
+            f"not everything is documented: {', '.join(owed)}",
+            where="rule.documented",
+            mend=f"`deploykit resume {run.id}` goes on; `deploykit resolve` settles an unknown step",
+        )
+
+
+def _sealing_key(run: Run) -> Path:
+    """The key to seal with, looked at before anything is written."""
+    key = run.settings.signing.key
+    if key is None:
+        raise UsageError("there is no key to seal with", where="[signing] key", mend="name the operator's key there")
+    ssh.principal_of_key(run.settings.path(key), policy.allowed_signers(run))
+    return run.settings.path(key)
+
+
+def _keep_interactive(run: Run) -> None:
+    """Keep what a person worked in beside the archived notebooks, and clear their desk."""
+    desk = run.folder / "work"
+    for path in sorted(desk.glob("*.ipynb")):
+        data = path.read_bytes()
+        if not _has_outputs(data):
+            continue
+        name = f"{path.stem}.interactive.ipynb"
+        write_atomically(run.folder / "notebooks" / name, data)
+        run.append(Type.NOTEBOOK_ARCHIVED, data={"name": name, "sha256": sha256(data)})
+    if desk.exists():
+        shutil.rmtree(desk)
+
+
+def _has_outputs(notebook: bytes) -> bool:
+    """Whether somebody ran something in it; what cannot be read is kept, not judged."""
+    try:
+        cells = json.loads(notebook)["cells"]
+        return any(cell.get("outputs") for cell in cells)
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return True
+
+
+def _refuse_secrets(run: Run) -> None:
+    """Search every file, decoded, for every secret that the settings can resolve here."""
+    for reference in _references(run.settings.model_dump(mode="json")):
+        # A secret that this machine does not have cannot have been written by it.
+        with suppress(UsageError):
+            redact.learn(run.settings.resolve(reference))
+    for name in files(run.folder):
+        if any(map(redact.found, _texts((run.folder / name).read_bytes()))):
+            raise RefusedError(
+                "a secret stands in this file", where=str(name), mend="change that secret, take it out, close again"
+            )
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _references(inner)
+    elif isinstance(value, str) and value.startswith(("env:", "file:")):
+        yield value
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    """A file as text, and every string that JSON in it stands for."""
+    text = data.decode("utf-8", "replace")
+    yield text
+    for part in (text, *text.splitlines()):
+        if part[:1] in {"{", "["}:
+            with suppress(ValueError):
+                yield from _strings(json.loads(part))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        # A notebook keeps a text as a list of its lines.
+        yield "".join(part for part in value if isinstance(part, str))
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _seal(folder: Path, key: Path) -> None:
+    lines = []
+    for name in files(folder):
+        if set("\\\n\r") & set(str(name)):
+            raise BrokenRecordError("a file's name that SHA256SUMS cannot hold", where=repr(str(name)))
+        lines.append(f"{sha256((folder / name).read_bytes())}  {name.as_posix()}\n")
+    sums = "".join(lines).encode()
+    signature = ssh.sign(sums, key, ssh.Namespace.SEAL)
+    write_atomically(folder / SUMS, sums)
+    for name in [*files(folder), Path(SUMS)]:
+        (folder / name).chmod(0o444)
+    # Last: its presence is what makes the folder sealed.
+    write_atomically(folder / SEAL, signature)
+    (folder / SEAL).chmod(0o444)

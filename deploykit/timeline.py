@@ -1,0 +1,112 @@
+"""A run's events as sentences, for whoever reads what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from deploykit.journal.events import Event, Type
+from deploykit.model import Answer, DecisionKind, Outcome
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of what happened.
+
+    Attributes:
+        tone: `good`, `bad`, `care` or `plain`, beside the words and never instead of them.
+        who: Who or what acted.
+    """
+
+    seq: int
+    at: datetime
+    who: str
+    what: str
+    tone: str = "plain"
+
+
+def moments(events: Iterable[Event]) -> Iterator[Moment]:
+    """What is worth telling. Of the judge's looks, only those that say something else than the one before."""
+    before = Answer.PASS.value
+    for event in events:
+        if event.type is Type.VERDICT_GIVEN:
+            answer = _said(event, "answer")
+            if answer == before:
+                continue
+            before = answer
+        told = _TELL.get(event.type)
+        if told is None:
+            continue
+        what, tone = told(event)
+        who = f"{event.actor.kind} {event.actor.id}"
+        yield Moment(event.seq, datetime.fromisoformat(event.at), who, what, tone)
+
+
+def _said(event: Event, *names: str) -> str:
+    """The first of these that the event says."""
+    return next((str(event.data[name]) for name in names if event.data.get(name)), "")
+
+
+def _and(sentence: str, more: str) -> str:
+    return f"{sentence}: {more}" if more else sentence
+
+
+def _settled(event: Event) -> tuple[str, str]:
+    outcome = _said(event, "outcome")
+    tone = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.UNKNOWN: "bad", Outcome.ERROR: "bad"}
+    tone[Outcome.INCONCLUSIVE] = "care"
+    return _and(f"{event.item}: {outcome}", _said(event, "summary")), tone.get(Outcome(outcome), "plain")
+
+
+def _decided(event: Event) -> tuple[str, str]:
+    kind = _said(event, "kind")
+    tone = {DecisionKind.SIGNED: "good", DecisionKind.REFUSED: "bad"}.get(DecisionKind(kind), "care")
+    return _and(f"{event.item} {kind} by {_said(event, 'signer')}", _said(event, "comment")), tone
+
+
+def _ended(event: Event) -> tuple[str, str]:
+    status = _said(event, "status")
+    return _and(f"run ended: {status}", _said(event, "reason", "summary")), "good" if status == "done" else "bad"
+
+
+def _phase_ended(event: Event) -> tuple[str, str]:
+    result = _said(event, "result")
+    return _and(f"phase {event.item} ended", result), "good" if result == "passed" else "bad"
+
+
+def _judged(event: Event) -> tuple[str, str]:
+    answer = _said(event, "answer")
+    tone = {Answer.PASS.value: "good", Answer.HOLD.value: "care"}.get(answer, "bad")
+    return _and(f"judge on {event.step or event.item}: {answer}", _said(event, "reason")), tone
+
+
+def _tell(sentence: str, tone: str, *names: str) -> Callable[[Event], tuple[str, str]]:
+    """A sentence with the event's item and step filled in, and what it says under one of these names."""
+
+    def told(event: Event) -> tuple[str, str]:
+        return _and(sentence.format(item=event.item, step=event.step or event.item), _said(event, *names)), tone
+
+    return told
+
+
+_TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
+    Type.RUN_OPENED: _tell("run opened", "plain", "release"),
+    Type.RUN_ENDED: _ended,
+    Type.RUN_SEALED: _tell("archive sealed", "plain"),
+    Type.PHASE_STARTED: _tell("phase {item} started", "plain"),
+    Type.PHASE_ENDED: _phase_ended,
+    Type.STEP_HAPPENED: _tell("{step} happened", "good", "summary"),
+    Type.STEP_REJECTED: _tell("{step} was refused by the outside system", "bad", "reason", "summary", "error"),
+    Type.STEP_UNKNOWN: _tell("{step} ended unseen", "bad", "reason", "summary", "error"),
+    Type.ITEM_SETTLED: _settled,
+    Type.VERDICT_GIVEN: _judged,
+    Type.DECISION_MADE: _decided,
+    Type.DECISION_REVOKED: _tell("decision on {item} revoked", "care", "reason", "comment"),
+    Type.ROLLBACK_ASKED: _tell("rollback asked", "bad", "reason"),
+    Type.TRAFFIC_RETURNED: _tell("traffic returned to live", "bad", "reason"),
+    Type.GUARD_STARTED: _tell("guard started", "plain"),
+    Type.NOTE_WRITTEN: _tell("note", "plain", "text", "note"),
+    Type.WITNESS_GIVEN: _tell("journal witnessed", "plain", "place"),
+    Type.SPOOL_MERGED: _tell("entries made while the journal could not be written were merged", "care", "reason"),
+}

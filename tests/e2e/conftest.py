@@ -1,0 +1,131 @@
+"""One real sandbox for all, and a fresh project with its own journal for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploykit import settings as settings_module
+from deploykit.journal.events import Actor, Event, Type
+from deploykit.run import Run
+from deploykit.sandbox import Sandbox
+from deploykit.sandbox.project import Pace, write_project
+
+ROOT = Path(__file__).parents[2]
+#: Seconds instead of minutes; the proof of the error rate is to be had with a few hundred requests.
+PACE = Pace(scale=60, step=4, watch=6, hold=4, guard=6, error_rate=0.01)
+
+
+@pytest.fixture(scope="session")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox.start(tmp_path_factory.mktemp("sandbox"), rate=150, load_seconds=1800) as started:
+        yield started
+
+
+@dataclass
+class Project:
+    """A team's repository that points at the sandbox, and the command line in it."""
+
+    home: Path
+    box: Sandbox
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, settings_module.VARIABLE: str(self.home / settings_module.FILE), "PYTHONPATH": str(ROOT)}
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "deploykit", *words],
+            env=self.environment,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=180)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def plan(self, release: str, *, approved: bool = True) -> str:
+        done = self.call("plan", "-e", "production", "-r", release, "--json")
+        assert done.returncode == 0, done.stderr
+        run = str(json.loads(done.stdout)["run"])
+        if approved:
+            signed = self.call("sign", run, "plan", "--key", "keys/anna")
+            assert signed.returncode == 0, signed.stderr
+        return run
+
+    def run(self, run: str) -> Run:
+        settings = settings_module.load(self.home / settings_module.FILE)
+        return Run.find(settings, run, Actor(kind="service", id="test"))
+
+    def events(self, run: str) -> tuple[Event, ...]:
+        return self.run(run).events()
+
+    def effects(self, run: str) -> list[str]:
+        """The forward effects that were begun, in order."""
+        return [event.step for event in self.events(run) if event.type is Type.STEP_INTENDED]
+
+    def notebook(self, run: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.run(run).folder / "notebooks" / f"{name}.ipynb").read_text("utf-8"))
+        return found
+
+    def weights(self) -> dict[str, int]:
+        return router_weights(self.box)
+
+
+def router_weights(box: Sandbox) -> dict[str, int]:
+    """What Envoy itself says, past our adapter."""
+    entries = httpx.get(f"{box.addresses.envoy_admin_url}/runtime").json()["entries"]
+    prefix = "routing.traffic_split."
+    return {key.removeprefix(prefix): int(entries[key]["final_value"]) for key in entries if key.startswith(prefix)}
+
+
+@pytest.fixture
+def project(box: Sandbox, tmp_path: Path) -> Iterator[Project]:
+    """Green is live before each test, whatever the one before left behind."""
+    prefix = "routing.traffic_split"
+    query = f"{prefix}.green=100&{prefix}.blue=0"
+    httpx.post(f"{box.addresses.envoy_admin_url}/runtime_modify?{query}").raise_for_status()
+    for vendor in ("datadog", "slack", "railway", "github"):
+        box.vendors.clear(vendor)
+    write_project(tmp_path, box.addresses, runbooks=os.path.relpath(ROOT / "runbooks", tmp_path), pace=PACE)
+    yield Project(tmp_path, box)
+    assert not [weight for weight in router_weights(box).values() if weight not in {0, 100}], "weights were left split"
+
+
+def until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def shifting(project: Project) -> Iterator[tuple[Project, str, subprocess.Popen[str]]]:
+    """A run in the middle of its first traffic step."""
+    run = project.plan("v1.5.0")
+    process = project.start("run", run)
+    happened = [Type.STEP_HAPPENED]
+    until(
+        lambda: any(e.step == "blue-green.traffic/10" and e.type in happened for e in project.events(run)),
+        "the first traffic step",
+    )
+    assert project.weights() == {"green": 90, "blue": 10}
+    yield project, run, process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()

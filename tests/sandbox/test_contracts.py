@@ -1,0 +1,39 @@
+"""The stand-ins' answers fit the vendors' official schemas."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploykit.sandbox import Sandbox
+
+pytestmark = pytest.mark.sandbox
+CHECK = Path(__file__).parents[2].parent / "shared" / "contracts" / "check_stand_in.py"
+
+
+@pytest.mark.skipif(not CHECK.exists(), reason="the official schemas do not lie beside this checkout")
+@pytest.mark.parametrize(
+    ("vendor", "operations", "passed"),
+    [
+        ("github", ["repos.get"], 1),
+        ("datadog", ["validate", "query", "query.timeseries"], 3),
+        ("slack", [], 9),
+        ("railway", [], 11),
+    ],
+)
+def test_every_operation_offered_fits_the_schema(box: Sandbox, vendor: str, operations: list[str], passed: int) -> None:
+    a = box.addresses
+    headers = {
+        "github": [f"authorization: Bearer {a.github_token}"],
+        "datadog": [f"dd-api-key: {a.datadog_api_key}", f"dd-application-key: {a.datadog_app_key}"],
+        "slack": [f"authorization: Bearer {a.slack_token}"],
+        "railway": [f"authorization: Bearer {a.railway_token}"],
+    }[vendor]
+    known = {"projectId": a.railway_project_id, "serviceId": a.railway_blue_id, "owner": "acme", "repo": "shop"}
+    options = [part for header in headers for part in ("--header", header)]
+    options += [part for name, value in known.items() for part in ("--set", f"{name}={value}")]
+    options += [part for operation in operations for part in ("--only", operation)]
+    command = [sys.executable, str(CHECK), vendor, f"http://127.0.0.1:{a.ports[vendor]}", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == [f"{passed} passed, 0 failed"], done.stdout + done.stderr
