@@ -34,7 +34,7 @@ def forget() -> None:
 def _forms(secret: str) -> Iterator[str]:
     """Patterns for the secret as it may be written: escaped in any way, hex, and base64 at its three alignments."""
     raw = secret.encode("utf-8", "surrogateescape")
-    yield "".join(map(_spellings, secret))
+    yield "".join(map(_spellings, re.findall(r"\\+|[^\\]", secret)))
     yield raw.hex()
     yield raw.hex().upper()
     for shift in range(3):
@@ -45,8 +45,14 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _spellings(character: str) -> str:
-    """A pattern for one character, plain or as JSON (also JSON within JSON), Python, HTML or a URL escape it."""
+    """A pattern for one character, plain or as JSON (also JSON within JSON), Python, HTML or a URL escape it.
+
+    Backslashes come as a run: each may be doubled and doubled again, and one by one that would match in too many ways.
+    """
     plain = re.escape(character)
+    if character.startswith("\\"):
+        run = len(character)
+        return rf"(?:\\{{{run},{4 * run}}}|(?:(?i:%5c|&#0*92;|&#x0*5c;|&bsol;)){{{run}}})"
     if character.isascii() and character.isalnum():
         return plain
     code, slashes = ord(character), r"\\{1,4}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import time
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -83,6 +84,15 @@ def test_what_overlaps_is_masked_as_a_whole() -> None:
 def test_a_secret_between_texts_leaves_the_texts() -> None:
     redact.learn("hunter22")
     assert redact.text("token=hunter22, again hunter22.") == "token=[redacted], again [redacted]."
+
+
+def test_hostile_text_does_not_make_masking_slow() -> None:
+    redact.learn("\\" * 30 + "secret")
+    redact.learn('"\\\\n"' * 10)
+    started = time.process_time()
+    redact.text("\\" * 5_000)
+    redact.text('\\"' * 5_000)
+    assert time.process_time() - started < 5
 
 
 def test_a_value_too_short_to_be_told_from_words_is_not_masked() -> None:
