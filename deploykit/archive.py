@@ -85,6 +85,10 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def _settings(run: Run) -> bytes:
+    """The settings that the plan names, where they were frozen beside it or still stand; else what stands now."""
+    frozen = run.folder / "settings.toml"
+    if frozen.is_file() and sha256(frozen.read_bytes()) == run.plan.settings:
+        return frozen.read_bytes()
     path = run.settings.home / run.settings.file
     try:
         return redact.text(path.read_text("utf-8")).encode()

@@ -191,18 +191,24 @@ def _row(run: Run, state: State, name: str, item: Item | None) -> _Row:
 
 def _notebooks(folder: Path) -> list[tuple[str, dict[str, int], str]]:
     """Name, cells by papermill's word on them, and the first error of each archived notebook."""
-    found = []
+    found: list[tuple[str, dict[str, int], str]] = []
     for path in sorted(folder.glob("*.ipynb")):
         if path.name.endswith(".interactive.ipynb"):
             continue
-        cells = [cell for cell in json.loads(path.read_bytes())["cells"] if cell["cell_type"] == "code"]
-        words: dict[str, int] = {}
-        for cell in cells:
-            word = str(cell["metadata"].get("papermill", {}).get("status", "not run"))
-            words[word] = words.get(word, 0) + 1
-        errors = [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
-        found.append((path.name, words, f"{errors[0]['ename']}: {errors[0]['evalue']}" if errors else ""))
+        try:
+            found.append((path.name, *_cells(json.loads(path.read_bytes()))))
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            # A torn notebook is told of, and does not keep the rest from being read.
+            found.append((path.name, {}, f"cannot be read: {error}"))
     return found
+
+
+def _cells(notebook: Any) -> tuple[dict[str, int], str]:
+    """How many code cells have which status, and the first error."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    words = Counter(str(cell["metadata"].get("papermill", {}).get("status", "not run")) for cell in cells)
+    errors = [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    return dict(words), f"{errors[0]['ename']}: {errors[0]['evalue']}" if errors else ""
 
 
 def _picture(figure: Figure) -> str:

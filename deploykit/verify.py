@@ -14,13 +14,16 @@ from deploykit.archive import HEAD, SEAL, SUMS, files
 from deploykit.errors import BrokenRecordError, DeploykitError
 from deploykit.journal import chain
 from deploykit.journal.events import Event, Type
-from deploykit.model import Decision, Plan, Record, sha256
+from deploykit.model import Decision, DecisionKind, Plan, Record, sha256
 from deploykit.run import read_plan
 from deploykit.settings import PersonSettings
 from deploykit.signoff import policy, rules, ssh
+from deploykit.signoff.statement import PLAN
 
 #: What may come after the seal in a journal that went on.
 _AFTER_SEAL = {Type.WITNESS_GIVEN, Type.NOTE_WRITTEN, Type.LOCK_RELEASED}
+#: Phases whose actions do not change production, or bring it back.
+_UNAPPROVED = ("prepare.", "rollback.")
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\r\n]+)")
 
 
@@ -92,7 +95,7 @@ class _Folder:
             self.wrong.append(
                 _one_line(f"{what}: {error.where}: {error.what}" if error.where else f"{what}: {error.what}")
             )
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             self.wrong.append(_one_line(f"{what}: cannot be read: {error}"))
 
     def of_type(self, kind: Type) -> Iterator[Event]:
@@ -181,10 +184,10 @@ def _opening(archive: _Folder) -> None:
         raise BrokenRecordError("is not the plan that the run was opened with", where="plan.json")
     if sha256(archive.read("settings.toml")) != plan.settings:
         archive.warnings.append("settings.toml: not the bytes that the plan names; changed since, or a secret masked")
-    if not (archive.path / "signatures" / "plan.sig").is_file():
+    if not (archive.path / policy.PLAN_SIGNATURE).is_file():
         archive.warnings.append("plan.json: not signed by its operator")
         return
-    signature = archive.read("signatures/plan.sig")
+    signature = archive.read(policy.PLAN_SIGNATURE)
     at = datetime.fromisoformat(first.at)
     ssh.verify(archive.read("plan.json"), signature, plan.operator, ssh.Namespace.PLAN, archive.signers, at)
 
@@ -248,6 +251,16 @@ def _decision(archive: _Folder, event: Event, used: set[str]) -> None:
     used.add(statement.predicate.nonce)
 
 
+def _approval(archive: _Folder) -> None:
+    """Whether production was only touched under an approved plan; sending traffic back never asks for one."""
+    approved = False
+    for event in archive.events:
+        if event.item == PLAN and event.type in {Type.DECISION_MADE, Type.DECISION_REVOKED}:
+            approved = event.data.get("kind") == DecisionKind.SIGNED.value
+        elif event.type is Type.STEP_INTENDED and not approved and not event.item.startswith(_UNAPPROVED):
+            archive.warnings.append(_one_line(f"{event.step}: began at event {event.seq} without an approved plan"))
+
+
 def _people(archive: _Folder) -> dict[str, PersonSettings]:
     people = tomllib.loads(archive.read("settings.toml").decode()).get("people", {})
     return {name: PersonSettings.model_validate(person) for name, person in people.items()}
@@ -286,6 +299,7 @@ _CHECKS: tuple[tuple[str, Callable[[_Folder], None]], ...] = (
     ("plan", _opening),
     ("evidence", _evidence),
     ("decisions", _decisions),
+    ("approval", _approval),
     ("notebooks", _notebooks),
     ("witnesses", _witnesses),
 )

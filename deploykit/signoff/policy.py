@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploykit import redact
 from deploykit.checklist import checklist
-from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Waiting
+from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
 from deploykit.journal.events import Actor, Draft, Event, Type
 from deploykit.journal.state import fold
 from deploykit.model import Decision, DecisionKind, Plan, canonical, now, sha256
@@ -14,9 +14,12 @@ from deploykit.run import Run, read_plan, write_atomically
 from deploykit.signoff import rules, ssh
 from deploykit.signoff.statement import PLAN, Choice, Head, Statement, make, namespace
 
+#: Where the operator's signature on the plan is kept.
+PLAN_SIGNATURE = "signatures/plan.sig"
+
 
 def sign_plan(plan: Plan, key: Path) -> bytes:
-    """The operator's own signature on the plan's file, to be kept as `signatures/plan.sig`."""
+    """The operator's own signature on the plan's file, to be kept as `PLAN_SIGNATURE`."""
     return ssh.sign(plan_bytes(plan), key, ssh.Namespace.PLAN)
 
 
@@ -76,6 +79,26 @@ def accept(run: Run, statement: bytes, signature: bytes) -> Decision:
     return decision
 
 
+def revoke(run: Run, item: str, *, reason: str) -> None:
+    """Take a decision back, as long as nothing was done on its strength. This only ever shuts, so it asks no key.
+
+    Raises:
+        UsageError: There is no decision on this item.
+        RefusedError: It was used, or it is a refusal, which stays.
+    """
+    events = run.events()
+    decision = fold(events).decisions.get(item)
+    if decision is None:
+        raise UsageError(f"there is no decision on {item}", where="revoke", mend="`deploykit status` lists them")
+    if decision.kind is DecisionKind.REFUSED:
+        raise RefusedError("a refusal stays", where=item, mend="make a new plan")
+    made = next(e.seq for e in reversed(events) if e.type is Type.DECISION_MADE and e.item == item)
+    used = next((e for e in events[made:] if e.type in {Type.STEP_INTENDED, Type.PHASE_ENDED, Type.RUN_SEALED}), None)
+    if used is not None:
+        raise RefusedError(f"it was used: {used.type} at event {used.seq}", where=item, mend="`deploykit rollback`")
+    run.append(Type.DECISION_REVOKED, item=item, data={"statement": decision.statement, "reason": redact.text(reason)})
+
+
 def require_approval(run: Run) -> Decision:
     """The plan's approval, proved again from its files at this moment.
 
@@ -87,6 +110,7 @@ def require_approval(run: Run) -> Decision:
     run.require_planned_settings()
     events = run.events()
     _require_same_plan(run, events)
+    _require_operator(run)
     refused = rules.refusal(events, PLAN)
     if refused is not None:
         why = refused.data["comment"]
@@ -163,6 +187,16 @@ def _check(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
 def _require_same_plan(run: Run, events: tuple[Event, ...]) -> None:
     if not events[0].data["plan"] == read_plan(run.folder).hash == run.plan.hash:
         raise BrokenRecordError("the plan is not the one that the run was opened with", where="plan.json")
+
+
+def _require_operator(run: Run) -> None:
+    """The operator is who signed the plan. Else somebody could name another one there, and approve it themselves."""
+    if run.plan.solo:
+        return
+    path = run.folder / PLAN_SIGNATURE
+    if not path.is_file():
+        raise RefusedError("the plan is not signed by its operator", where="plan", mend="make the plan with a key")
+    ssh.verify(plan_bytes(run.plan), path.read_bytes(), run.plan.operator, ssh.Namespace.PLAN, allowed_signers(run))
 
 
 def _waiting(run: Run, why: str) -> DeploykitError:

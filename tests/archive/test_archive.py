@@ -237,6 +237,23 @@ def test_settings_under_another_name_are_archived_too(team: Team, run: Run, monk
     assert sha256((run.folder / "settings.toml").read_bytes()) == run.plan.settings
 
 
+def test_settings_that_changed_since_do_not_replace_the_planned_ones(team: Team, run: Run) -> None:
+    export(run)
+    with (team.home / "deploykit.toml").open("a", encoding="utf-8") as file:
+        file.write("# later\n")
+    export(run)
+    assert sha256((run.folder / "settings.toml").read_bytes()) == run.plan.settings
+    (run.folder / "settings.toml").unlink()
+    export(run)
+    assert "settings.toml: not the bytes that the plan names" in "\n".join(verify(run.folder).warnings)
+
+
+def test_settings_that_are_gone_are_named(team: Team, run: Run) -> None:
+    (team.home / "deploykit.toml").unlink()
+    with pytest.raises(UsageError, match=r"deploykit\.toml: cannot be read"):
+        export(run)
+
+
 def test_missing_evidence_is_not_papered_over(run: Run) -> None:
     settle(run, "watch.errors", Outcome.PASS, Evidence(text="x"))
     (run.folder / "evidence" / run.state().items["watch.errors"].evidence).unlink()

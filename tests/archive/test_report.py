@@ -260,3 +260,11 @@ def test_the_teams_own_template_comes_first(run: Run, team: Team) -> None:
     assert render(run) == b"ours: v2"
     settle(run, "watch.errors", Outcome.PASS)
     assert incident(run.plan, run.events(), team.home / "own").startswith("# Incident: shop v2 in production")
+
+
+def test_a_torn_notebook_is_told_of_and_the_rest_is_read(run: Run) -> None:
+    write_atomically(run.folder / "notebooks" / "00_readiness.ipynb", b'{"cells"')
+    write_atomically(run.folder / "notebooks" / "01_prepare.ipynb", notebook())
+    text = page(run).text
+    assert "cannot be read" in text
+    assert "1 completed" in text

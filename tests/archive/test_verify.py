@@ -306,3 +306,22 @@ def test_a_folder_that_is_no_run_is_not_ok(tmp_path: Path) -> None:
     found = verify(tmp_path)
     assert not found.ok
     assert not found.sealed
+
+
+def test_production_touched_without_an_approved_plan_is_named(tmp_path: Path) -> None:
+    team = Team(tmp_path)
+    with team.run() as run:
+        run.intend(item="prepare.announced", step="prepare.announced", op="o", data={})
+        run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
+        archive.export(run)
+        warnings = verify(run.folder, team.signers).warnings
+        assert "blue-green.deploy: began at event 4 without an approved plan" in warnings
+        assert not [warning for warning in warnings if warning.startswith("prepare")]
+
+
+def test_a_plan_that_nobody_signed_is_named(tmp_path: Path) -> None:
+    team = Team(tmp_path)
+    with team.run() as run:
+        archive.export(run)
+        (run.folder / "signatures" / "plan.sig").unlink()
+        assert "plan.json: not signed by its operator" in verify(run.folder, team.signers).warnings

@@ -248,6 +248,14 @@ def _contradict(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     run.append(Type.DECISION_MADE, item=PLAN, data=data)
 
 
+def _lose_operators_signature(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.folder / policy.PLAN_SIGNATURE).unlink()
+
+
+def _claim_another_operator(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.folder / policy.PLAN_SIGNATURE).write_bytes(policy.sign_plan(run.plan, team.key("ann")))
+
+
 @pytest.mark.parametrize(
     ("happens", "kind", "why"),
     [
@@ -259,6 +267,8 @@ def _contradict(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
         (_withdraw_key, BrokenRecordError, "not one of the allowed signers"),
         (_change_plan, BrokenRecordError, "plan is not the one"),
         (_change_settings, RefusedError, "settings changed"),
+        (_lose_operators_signature, RefusedError, "not signed by its operator"),
+        (_claim_another_operator, BrokenRecordError, r"olga@example\.com did not sign this"),
         (_contradict, BrokenRecordError, "journal says otherwise"),
     ],
 )
@@ -333,3 +343,22 @@ def test_the_operators_signature_on_the_plan_holds(run: Run, team: Team) -> None
     signature = (run.folder / "signatures" / "plan.sig").read_bytes()
     data = (run.folder / "plan.json").read_bytes()
     ssh.verify(data, signature, run.plan.operator, ssh.Namespace.PLAN, team.signers)
+
+
+def test_a_decision_is_taken_back_until_it_is_used(run: Run, team: Team) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    policy.revoke(run, PLAN, reason="wrong release")
+    with pytest.raises(Waiting):
+        require_approval(run)
+    with pytest.raises(UsageError, match="no decision on plan"):
+        policy.revoke(run, PLAN, reason="again")
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
+    with pytest.raises(RefusedError, match=r"it was used: step\.intended"):
+        policy.revoke(run, PLAN, reason="too late")
+
+
+def test_a_refusal_is_not_taken_back(run: Run, team: Team) -> None:
+    decide(run, PLAN, REFUSED, key=team.key("ann"), comment="no")
+    with pytest.raises(RefusedError, match="a refusal stays"):
+        policy.revoke(run, PLAN, reason="oh well")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -125,6 +129,31 @@ def test_a_key_that_cannot_be_read_says_to_use_the_agent(team: Team) -> None:
     with pytest.raises(UsageError, match="could not sign") as caught:
         ssh.sign(b"hello", team.key("broken"), APPROVAL)
     assert "ssh-add" in caught.value.mend
+
+
+@pytest.fixture
+def agent(team: Team, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An agent of the test's own that holds Ann's key, which is nowhere else."""
+    # A socket's path has to be short, which a test's folder is not.
+    with tempfile.TemporaryDirectory(prefix="agent-") as folder:
+        socket = f"{folder}/socket"
+        with subprocess.Popen(
+            [str(shutil.which("ssh-agent")), "-D", "-a", socket], stdout=subprocess.DEVNULL
+        ) as process:
+            monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+            try:
+                add = ["ssh-add", "-q", str(team.key("ann"))]
+                while subprocess.run(add, check=False, stderr=subprocess.DEVNULL).returncode != 0:
+                    assert process.poll() is None
+                team.key("ann").unlink()
+                yield
+            finally:
+                process.terminate()
+
+
+def test_with_a_public_key_the_agent_signs(team: Team, agent: None) -> None:
+    signature = ssh.sign(b"hello", team.key("ann").with_suffix(".pub"), APPROVAL)
+    ssh.verify(b"hello", signature, "ann@example.com", APPROVAL, team.signers)
 
 
 def test_a_missing_program_is_named(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
