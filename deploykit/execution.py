@@ -22,7 +22,7 @@ from deploykit.errors import (
 )
 from deploykit.journal.events import Type
 from deploykit.journal.state import StepPhase
-from deploykit.model import Answer, Evidence, Json, Outcome, Result, worst
+from deploykit.model import Answer, Evidence, Json, Outcome, Result, Table, joined, worst
 from deploykit.providers import connect
 from deploykit.returning import send_back
 from deploykit.run import Run
@@ -230,12 +230,18 @@ def return_traffic(run: Run, reason: str) -> None:
 
 
 def _summed_up(run: Run, item: Item, results: list[Result]) -> Result:
-    """The action's own result, from its steps'; its evidence is the last step's."""
+    """The action's own result, from its steps': the worst outcome, the last verdict, and one picture of the whole."""
     outcome = worst([result.outcome for result in results])
     last = results[-1]
     passed = [result.item.rpartition("/")[2] for result in results if result.outcome is Outcome.PASS]
     summary = f"passed {', '.join(passed)} %" if outcome is Outcome.PASS else last.summary
-    result = Result(item=item.id, outcome=outcome, summary=summary, evidence=last.evidence, mend=last.mend)
+    rows = tuple((r.item.rpartition("/")[2], r.outcome.value, r.summary) for r in results)
+    evidence = Evidence(
+        tables=(Table(title="Steps", columns=("step", "outcome", "what was seen"), rows=rows),),
+        figures=joined(tuple(result.evidence.figures for result in results)),
+        verdict=last.evidence.verdict,
+    )
+    result = Result(item=item.id, outcome=outcome, summary=summary, evidence=evidence, mend=last.mend)
     run.settle(result)
     return result
 

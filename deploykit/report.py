@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from deploykit import templates, timeline
 from deploykit.checklist import Item, checklist
 from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, fold
-from deploykit.model import Decision, Evidence, Figure, Outcome, Plan, Verdict
+from deploykit.model import SEVERITY, Decision, Evidence, Figure, Outcome, Plan, Verdict
 from deploykit.run import Run
 
 
@@ -74,6 +75,7 @@ def render(run: Run) -> bytes:
     zone = ZoneInfo(run.environment.timezone)
     jinja.filters["utc"] = lambda at: f"{at:%Y-%m-%d %H:%M:%S}"
     jinja.filters["local"] = lambda at: f"{at.astimezone(zone):%H:%M:%S}"
+    phases = _phases(run, state)
     page = jinja.get_template("report.html.j2").render(
         plan=run.plan,
         status=_STATUS[state.status.value],
@@ -82,7 +84,8 @@ def render(run: Run) -> bytes:
         decisions=[_decision(event) for event in events if event.type is Type.DECISION_MADE],
         moments=list(timeline.moments(events)),
         zone=run.environment.timezone,
-        phases=_phases(run, state),
+        phases=phases,
+        counts=_counts(row for _, _, rows in phases for row in rows if "/" not in row.id),
         notebooks=_notebooks(run.folder / "notebooks"),
         sealed_at=next((datetime.fromisoformat(e.at) for e in events if e.type is Type.RUN_SEALED), None),
         head=events[-1],
@@ -110,7 +113,7 @@ def incident(plan: Plan, events: Iterable[Event], own: Path | None = None) -> st
             moments=list(timeline.moments(known)),
             decisions=[_decision(event) for event in known if event.type is Type.DECISION_MADE],
             verdicts=[verdict for event in known if (verdict := _verdict(event))],
-            failed=[s for s in state.items.values() if not s.outcome.opens],
+            failed=[s for s in state.items.values() if not s.outcome.opens and s.outcome is not Outcome.NOT_REACHED],
         )
     )
 
@@ -152,6 +155,13 @@ def _phases(run: Run, state: State) -> list[tuple[str, str, list[_Row]]]:
         _row(run, state, name, None) for name in state.items if name not in shown and _parent(name) not in homeless
     ]
     return [*phases, *([("Throughout", "", others + strange)] if others or strange else [])]
+
+
+def _counts(rows: Iterable[_Row]) -> list[tuple[_Mark, int]]:
+    """How many items ended in which way, the worst first."""
+    found = Counter(row.mark for row in rows)
+    order = [_MARKS[outcome] for outcome in reversed(SEVERITY)] + [_OPEN]
+    return [(mark, found[mark]) for mark in order if found[mark]]
 
 
 def _parent(name: str) -> str:

@@ -12,7 +12,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined,
 from deploykit import redact
 
 #: What means something in Markdown within a line; the templates never begin a line with a value.
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&@#!(){}$^=])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<|~&@#$])")
 _LINK = re.compile(r"(?i)(?<=[a-z])(:)(?=//)|(?<=www)(\.)")
 
 

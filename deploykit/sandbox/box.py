@@ -139,10 +139,8 @@ def keeper(folder: Path) -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
         finally:
-            if process.stdin:
-                process.stdin.close()
             try:
-                process.wait(PATIENCE)
+                process.communicate(timeout=PATIENCE)  # closes its input
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -163,7 +161,7 @@ def introduce(process: subprocess.Popen[str], settings: Settings, folder: Path) 
     except BrokenPipeError:
         line = ""
     if not line:
-        process.wait()
+        process.wait(PATIENCE)
         log = folder / "keeper.log"
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
         mend = "Is deploykit-runbooks[sandbox] installed?"

@@ -112,7 +112,7 @@ def python_path() -> dict[str, str]:
     return {"PYTHONPATH": here + (os.pathsep + inherited if inherited else "")}
 
 
-def wait_until(ready: Callable[[], bool], what: str, where: str, *, seconds: float = 15.0) -> None:
+def wait_until(ready: Callable[[], bool], what: str, where: str, *, seconds: float = 30.0) -> None:
     """Asks again and again until ready, or raises."""
     deadline = time.monotonic() + seconds
     while not ready():

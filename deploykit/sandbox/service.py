@@ -29,6 +29,8 @@ from starlette.types import Message, Receive, Scope, Send
 from deploykit.sandbox.releases import Release, find_release
 from deploykit.sandbox.serving import QuietServer, make_server
 
+# Before it closes idle connections it asks the proxy, in its answers, to close them: a request could meet the closing.
+DRAIN_SECONDS = 0.4
 SPARED = ("/health", "/version")
 Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
@@ -99,6 +101,7 @@ class Behaviour:
 
     def __init__(self, shop: Shop, log: TextIO) -> None:
         self.app, self.release, self.colour, self.log = shop.app(), shop.release, shop.colour, log
+        self.leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -108,7 +111,10 @@ class Behaviour:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update({"x-version": self.release.tag, "x-colour": self.colour})
+                headers = MutableHeaders(scope=message)
+                headers.update({"x-version": self.release.tag, "x-colour": self.colour})
+                if self.leaving:
+                    headers["connection"] = "close"
             await send(message)
 
         try:
@@ -150,19 +156,25 @@ async def serve(shop: Shop, log: TextIO, private: socket.socket, public: socket.
     """Serves the private socket, and the public one from SIGUSR1 on, until SIGTERM."""
     app = Behaviour(shop, log)
     inner, outer = make_server(app), make_server(app, keep_alive=120)
-    opened = asyncio.Event()
+    signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, opened.set)
-    loop.add_signal_handler(signal.SIGTERM, stop, opened, inner, outer)
+
+    def stop() -> None:
+        app.leaving = True
+        loop.call_later(DRAIN_SECONDS if signalled.is_set() else 0, finish, inner, outer)
+        signalled.set()
+
+    loop.add_signal_handler(signal.SIGUSR1, signalled.set)
+    loop.add_signal_handler(signal.SIGTERM, stop)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(inner.serve(sockets=[private]))
-        await opened.wait()
-        tasks.create_task(outer.serve(sockets=[public]))
+        await signalled.wait()
+        if not app.leaving:
+            tasks.create_task(outer.serve(sockets=[public]))
 
 
-def stop(opened: asyncio.Event, *servers: QuietServer) -> None:
+def finish(*servers: QuietServer) -> None:
     """Lets the servers finish what they have and end."""
-    opened.set()
     for server in servers:
         server.should_exit = True
 

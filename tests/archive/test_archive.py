@@ -66,7 +66,7 @@ def test_a_closed_run_is_sealed_and_checked_with_common_tools_alone(run: Run, te
     assert done.returncode == 0, done.stderr
     listed = [line[66:] for line in (run.folder / SUMS).read_text("utf-8").splitlines()]
     found = subprocess.run(
-        ["bash", "-c", "find . -type f ! -path './SHA256SUMS*' | cut -c3- | LC_ALL=C sort"],
+        ["/bin/sh", "-c", "find . -type f ! -path './SHA256SUMS*' | cut -c3- | LC_ALL=C sort"],
         cwd=run.folder,
         capture_output=True,
         text=True,

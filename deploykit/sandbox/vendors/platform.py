@@ -17,7 +17,7 @@ from deploykit.sandbox.processes import Child, listen, spawn
 from deploykit.sandbox.releases import HEAD, IDLE, LIVE, Release, find_release
 
 # A real build takes minutes; these are long enough to be seen by a client that polls.
-QUEUE_SECONDS, BUILD_SECONDS, HEALTH_SECONDS = 0.2, 0.4, 6.0
+QUEUE_SECONDS, BUILD_SECONDS, HEALTH_SECONDS = 0.2, 0.4, 20.0
 UNHEALTHY_ANSWERS = 5
 
 
@@ -222,10 +222,13 @@ class Platform:
                         service.public = None
 
     async def stop(self) -> None:
-        """Ends everything."""
+        """Ends everything at once."""
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*(end(s.child) for s in self.services.values() if s.child))
+        for service in self.services.values():
+            if service.child:
+                service.child.process.kill()
+                service.child.process.wait()
 
 
 def ended(child: Child) -> bool:

@@ -32,7 +32,7 @@ from deploykit.sandbox.addresses import (
     RAILWAY_STAGING,
     RAILWAY_TOKEN,
 )
-from deploykit.sandbox.vendors.platform import Deployment, Platform, PlatformError, Service
+from deploykit.sandbox.vendors.platform import HEALTH_SECONDS, Deployment, Platform, PlatformError, Service
 from deploykit.sandbox.vendors.tap import Operation, Vendor, read_json
 
 SCHEMA = build_schema(Path(__file__).with_name("railway.graphql").read_text())
@@ -85,7 +85,7 @@ class Root:
                 "environmentId": environmentId,
                 "numReplicas": 1,
                 "healthcheckPath": "/health",
-                "healthcheckTimeout": 6,
+                "healthcheckTimeout": int(HEALTH_SECONDS),
                 "overlapSeconds": 0,
                 "drainingSeconds": 3,
                 "startCommand": None,
