@@ -65,7 +65,7 @@ def test_importing_loads_nothing_that_is_not_needed_yet(module: str, without: se
 
 
 def test_the_public_surface_is_pinned() -> None:
-    assert deploykit.__all__ == ["__version__"]
+    assert deploykit.__all__ == ["__version__", "runs_frame"]
 
 
 # Code
