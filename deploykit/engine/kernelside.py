@@ -17,6 +17,7 @@ import asyncio  # noqa: E402 - after the path is right, as all that follows
 import faulthandler  # noqa: E402
 import os  # noqa: E402
 import runpy  # noqa: E402
+import shutil  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 from typing import Any  # noqa: E402
@@ -60,15 +61,18 @@ class Kernel(kernelapp.IPKernelApp):  # type: ignore[misc]  # ipykernel is not f
     def init_poller(self) -> None:
         """Watch for the end of the process that executes the notebook."""
         if self.parent_handle:
-            self.poller = threading.Thread(target=end_with, args=[self.parent_handle], daemon=True)
+            self.poller = threading.Thread(
+                target=end_with, args=[self.parent_handle, Path(self.ip).parent], daemon=True
+            )
 
 
-def end_with(parent: int) -> None:
-    """Wait until the parent is gone; then end what the cells started, and this process."""
+def end_with(parent: int, folder: Path) -> None:
+    """Wait until the parent is gone; then end what the cells started, the private folder, and this process."""
     while os.getppid() == parent:
         time.sleep(0.5)
     end_all = runpy.run_path(str(HERE / "session.py"))["end_all"]
     asyncio.run(end_all(os.getsid(0)))
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

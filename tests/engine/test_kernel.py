@@ -35,6 +35,11 @@ def told(bench: Bench) -> Any:
     return json.loads((bench.folder / "told.json").read_bytes())
 
 
+def gone(process: psutil.Process) -> bool:
+    """Whether it ended; a zombie has, too."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 @pytest.mark.parametrize("mode", ["run", "replay"])
 def test_the_kernel_knows_the_mode_and_what_it_was_given(bench: Bench, mode: Any) -> None:
     bench.write(TELL)
@@ -125,23 +130,27 @@ def test_a_child_does_not_outlive_the_kernel_unseen(bench: Bench, end: str) -> N
     answer = execute(bench.source, bench.target, {}, mode="run")
     child, group, guard = map(int, (bench.folder / "pids").read_text().split())
     assert set(answer.terminated) == {f"sleep (pid {child})", f"sleep (pid {group})"}
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
-    assert not psutil.pid_exists(group) or psutil.Process(group).status() == psutil.STATUS_ZOMBIE
+    assert not psutil.pid_exists(child) or gone(psutil.Process(child))
+    assert not psutil.pid_exists(group) or gone(psutil.Process(group))
     assert psutil.Process(guard).is_running()
     psutil.Process(guard).kill()
     assert set(bench.read()["metadata"]["deploykit"]["terminated"]) == set(answer.terminated)
 
 
-def test_a_child_does_not_outlive_an_executing_process_that_was_killed(
+def test_nothing_outlives_an_executing_process_that_was_killed(
     bench: Bench, until: Callable[[Callable[[], object]], None]
 ) -> None:
     bench.write("import subprocess; child = subprocess.Popen(['sleep', '600']); print('pid', child.pid); child.wait()")
     process = bench.start("-c", bench.RUN)
     until(lambda: bench.running(0, "pid"))
     child = psutil.Process(int(bench.code()[0]["outputs"][0]["text"][0].split()[1]))
+    kernel = child.parent()
+    assert kernel is not None
+    folder = Path(kernel.cmdline()[3]).parent
+    assert folder.exists()
     process.kill()
     process.communicate(timeout=30)
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(child) and gone(kernel) and not folder.exists())
 
 
 def test_a_forked_child_is_heard(bench: Bench) -> None:
