@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -174,11 +175,14 @@ def _require_runnable(source: Path) -> None:
             mend="pip install 'deploykit-runbooks[notebooks]'",
         )
     try:
-        nbformat.read(source, as_version=4)
+        tree = json.loads(source.read_bytes())
+        if not isinstance(tree, dict) or tree.get("nbformat") != 4 or not isinstance(tree.get("cells"), list):
+            raise UsageError("this is not a notebook of format 4", where=str(source))
+        nbformat.validate(tree)
     except OSError as error:
         raise UsageError(f"cannot read the notebook: {error.strerror}", where=str(source)) from error
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, ValueError, KeyError, AttributeError) as error:
-        raise UsageError("this is not a notebook", where=str(source)) from error
+    except (ValueError, nbformat.ValidationError) as error:
+        raise UsageError("this is not a notebook, or a damaged one", where=str(source)) from error
 
 
 def _require_python(notebook: Any, name: str) -> None:

@@ -13,6 +13,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from papermill.clientwrap import PapermillNotebookClient
 
 from deploykit import redact
+from deploykit.engine.files import placeless
 from deploykit.engine.kernel import Kernel
 from deploykit.engine.record import Record
 from deploykit.engine.stop import Stop
@@ -146,7 +147,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         if isinstance(error, _EndedError):
             return error.ending
         if isinstance(error, DeadKernelError):
-            return Ending(CellStatus.DIED, *await self.kernel.epitaph())
+            how, said = await self.kernel.epitaph()
+            return Ending(CellStatus.DIED, how, tuple(map(placeless, said)))
         if not isinstance(error, Exception):
             return Ending(CellStatus.INTERRUPTED, self.stop.name or type(error).__name__)
         if isinstance(error, CellExecutionError) and error.ename == "SystemExit":
@@ -180,7 +182,12 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Take one message from the kernel, redacted before anything keeps it."""
-        output = super().process_message({**msg, "content": redact.tree(msg["content"])}, cell, cell_index)
+        content = redact.tree(msg["content"])
+        if "traceback" in content:
+            content["traceback"] = [placeless(line) for line in content["traceback"]]
+        if content.get("name") == "stderr":
+            content["text"] = placeless(content["text"])
+        output = super().process_message({**msg, "content": content}, cell, cell_index)
         _join(cell.outputs)
         return output
 

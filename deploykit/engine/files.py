@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,21 @@ from papermill.iorw import LocalHandler, papermill_io
 
 from deploykit import redact
 from deploykit.run import write_atomically
+
+
+@cache
+def _places() -> tuple[str, ...]:
+    """Folders of this machine that a traceback names, the innermost first."""
+    installed = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    others = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), str(Path.home())}
+    return tuple(f"{place}/" for place in sorted(installed | others, key=len, reverse=True) if place != "/")
+
+
+def placeless(text: str) -> str:
+    """A traceback or warning without the folders in which Python and its packages lie here."""
+    for place in _places():
+        text = text.replace(place, "")
+    return text
 
 
 def render(notebook: Any) -> str:

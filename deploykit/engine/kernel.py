@@ -18,8 +18,11 @@ from jupyter_client.manager import AsyncKernelManager
 from deploykit.engine import session
 from deploykit.errors import UsageError
 
+SIDE = Path(__file__).with_name("kernelside.py")
 #: No history file; and a parameter's line `run: str = ""` is Python, not IPython's `%run`.
 PLAIN = ("--HistoryManager.hist_file=:memory:", "--InteractiveShell.automagic=False")
+#: How many lines of a dead kernel's last words are kept.
+LAST = 30
 #: The longest name of a unix socket that every supported system takes, less what is put behind the folder's name.
 LONGEST = 103 - len("/k-9")
 
@@ -32,7 +35,7 @@ class _Manager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client is n
         """This interpreter, without the person's own IPython start-up files."""
         own = Path(self.connection_file).with_name("ipython")
         return KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", f"--ipython-dir={own}"],
+            argv=[sys.executable, str(SIDE), "-f", "{connection_file}", f"--ipython-dir={own}"],
             display_name="Python 3",
             language="python",
         )
@@ -73,7 +76,7 @@ class Kernel:
     async def epitaph(self) -> tuple[str, tuple[str, ...]]:
         """How the process ended, and the last it said."""
         code = await self.manager.provisioner.poll() if self.manager.has_kernel else None
-        said = (self.folder / "log").read_text(errors="replace").splitlines()[-20:] if self.pid else []
+        said = (self.folder / "log").read_text(errors="replace").splitlines()[-LAST:] if self.pid else []
         if code is None:
             return "the kernel did not answer", tuple(said)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

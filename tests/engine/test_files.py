@@ -1,0 +1,125 @@
+"""What is written, and that a reader never sees a part of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploykit import redact
+from deploykit.engine import CellStatus, Executed, execute, files
+from deploykit.run import write_atomically
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+SECRET = "hunter2-and-more"
+
+
+def test_a_reader_never_sees_a_part(bench: Bench) -> None:
+    bench.write(*["print('x' * 200_000)"] * 8)
+    torn, seen, done = 0, 0, threading.Event()
+
+    def read() -> None:
+        nonlocal torn, seen
+        while not done.is_set():
+            if bench.target.exists():
+                seen += 1
+                try:
+                    json.loads(bench.target.read_bytes())
+                except ValueError:
+                    torn += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    execute(bench.source, bench.target, {}, mode="run")
+    done.set()
+    reader.join()
+    assert seen > 20
+    assert torn == 0
+
+
+def test_one_write_a_cell_and_none_when_nothing_changed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = []
+
+    def count(path: Path, data: bytes) -> None:
+        writes.append(data)
+        write_atomically(path, data)
+
+    monkeypatch.setattr(files, "write_atomically", count)
+    bench.write("1", "2", "3")
+    execute(bench.source, bench.target, {}, mode="run")
+    assert len(writes) == 6  # the start, three cells, the end, and papermill's own last one
+    assert writes[-1] == writes[-2]
+
+
+def test_no_place_on_this_machine_is_written(bench: Bench) -> None:
+    bench.write("#:\nrun: str = ''", "import json; json.loads('{')")
+    execute(bench.source, bench.target, {"run": "x"}, mode="run")
+    text = bench.target.read_text()
+    assert not [place for place in (str(bench.folder), sys.prefix, sys.base_prefix) if place in text]
+    assert "json/decoder.py" in text
+    told = bench.read()["metadata"]["papermill"]
+    assert (told["input_path"], told["output_path"]) == ("in.ipynb", "out.ipynb")
+    assert told["environment_variables"] == {}
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        f"print({SECRET!r})",
+        f"import sys, time\nfor c in {SECRET!r}:\n    sys.stdout.write(c); sys.stdout.flush()",
+        f"from IPython.display import HTML; HTML('<b>{SECRET}</b>')",
+        f"from IPython.display import display; h = display(1, display_id=True); h.update({SECRET!r})",
+        f"raise ValueError({SECRET!r})",
+        f"import base64; base64.b64encode({SECRET.encode()!r}).decode()",
+    ],
+)
+def test_a_learned_secret_is_nowhere_in_the_file(bench: Bench, say: str) -> None:
+    redact.learn(SECRET)
+    bench.write(f"exec({say!r})" if "display" in say else say)
+    answer = execute(bench.source, bench.target, {}, mode="run")
+    text = bench.target.read_text()
+    assert not [form for form in redact._known if form in text]
+    assert SECRET not in answer.error
+    assert redact.MASK in text
+
+
+def test_braces_in_a_folder_are_no_template(bench: Bench) -> None:
+    bench.write("1")
+    target = bench.folder / "{pm.run_uuid}" / "{x}.ipynb"
+    execute(bench.source, target, {}, mode="run")
+    assert json.loads(target.read_bytes())["nbformat"] == 4
+
+
+def test_a_disk_that_fills_up_stops_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = []
+
+    def full(path: Path, data: bytes) -> None:
+        before.append(data)
+        if len(before) > 2:
+            raise OSError(28, "No space left on device")
+        write_atomically(path, data)
+
+    monkeypatch.setattr(files, "write_atomically", full)
+    bench.write("1", "open('ran', 'w')", "3")
+    answer = execute(bench.source, bench.target, {}, mode="run")
+    assert answer.status is CellStatus.FAILED
+    assert "No space left on device" in answer.error
+    assert [cell.status.value for cell in answer.cells] == ["completed", "never-run", "never-run"]
+    assert not (bench.folder / "ran").exists()
+    assert bench.theirs() == ["running", "pending", "pending"]
+
+
+def test_works_where_an_event_loop_already_runs(bench: Bench) -> None:
+    bench.write("1")
+
+    async def inside() -> Executed:
+        return execute(bench.source, bench.target, {}, mode="replay")
+
+    assert asyncio.run(inside()).status is CellStatus.COMPLETED
