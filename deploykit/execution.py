@@ -222,7 +222,7 @@ def return_traffic(run: Run, reason: str) -> None:
     """
     held = run.store.lock(*run.place)
     if held is not None and held.run not in {run.id, ""}:
-        run.append(Type.NOTE_WRITTEN, data={"note": f"traffic left alone ({reason}): run {held.run} has the lock"})
+        run.append(Type.NOTE_WRITTEN, data={"text": f"traffic left alone ({reason}): run {held.run} has the lock"})
         return
     router = connect(run.settings, run.environment).router
     facts = send_back(router, run.plan, late=run.environment.router.late)

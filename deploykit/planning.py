@@ -17,7 +17,7 @@ from deploykit.model import Arm, Colour, Plan, canonical, now, sha256
 from deploykit.providers import connect
 from deploykit.run import Run, new_id
 from deploykit.settings import EnvironmentSettings, Settings
-from deploykit.signoff.policy import sign_plan
+from deploykit.signoff.policy import PLAN_SIGNATURE, sign_plan
 
 #: Where the frozen notebooks and the person's copies lie in a run's folder.
 FROZEN, WORK = "frozen", "work"
@@ -69,7 +69,7 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
         )
         files = {f"{folder}/{name}": data for folder in (FROZEN, WORK) for name, data in notebooks.items()}
         if settings.signing.key is not None:
-            files["signatures/plan.sig"] = sign_plan(plan, settings.path(settings.signing.key))
+            files[PLAN_SIGNATURE] = sign_plan(plan, settings.path(settings.signing.key))
         return plan, files
 
     return Run.create(settings, row, actor, plan_of)

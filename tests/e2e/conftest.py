@@ -114,17 +114,20 @@ def until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def start_shifting(project: Project) -> tuple[str, subprocess.Popen[str]]:
+    """Start a run, and come back when its first traffic step has happened."""
+    run = project.plan("v1.5.0")
+    process = project.start("run", run)
+    step, kind = "blue-green.traffic/10", Type.STEP_HAPPENED
+    until(lambda: any(e.step == step and e.type is kind for e in project.events(run)), "the first traffic step")
+    assert project.weights() == {"green": 90, "blue": 10}
+    return run, process
+
+
 @pytest.fixture
 def shifting(project: Project) -> Iterator[tuple[Project, str, subprocess.Popen[str]]]:
     """A run in the middle of its first traffic step."""
-    run = project.plan("v1.5.0")
-    process = project.start("run", run)
-    happened = [Type.STEP_HAPPENED]
-    until(
-        lambda: any(e.step == "blue-green.traffic/10" and e.type in happened for e in project.events(run)),
-        "the first traffic step",
-    )
-    assert project.weights() == {"green": 90, "blue": 10}
+    run, process = start_shifting(project)
     yield project, run, process
     if process.poll() is None:
         process.kill()

@@ -47,9 +47,7 @@ def test_a_healthy_release_gets_all_traffic_and_leaves_a_record_that_holds(proje
     assert all(settled.outcome is not Outcome.UNKNOWN for settled in project.run(run).state().items.values())
     verified = project.call("verify", str(folder), "--allowed-signers", "allowed_signers")
     assert verified.returncode == Exit.DONE, verified.stdout
-    sums = subprocess.run(
-        ["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False, capture_output=True
-    )
+    sums = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False, capture_output=True)
     assert sums.returncode == 0, sums.stderr
     read_back(folder)
 

@@ -14,7 +14,7 @@ import pytest
 
 from deploykit.errors import Exit
 from deploykit.journal.events import Type
-from tests.e2e.conftest import Project, until
+from tests.e2e.conftest import Project, start_shifting, until
 
 pytestmark = pytest.mark.sandbox
 LIVE = {"green": 100, "blue": 0}
@@ -83,11 +83,13 @@ def test_the_runner_is_killed_and_the_guard_returns_traffic(shifting: Shifting) 
     nothing_twice(project, run)
 
 
-def test_a_resume_before_the_guard_acts_goes_on_where_it_was(shifting: Shifting) -> None:
-    project, run, process = shifting
+def test_a_resume_before_the_guard_acts_goes_on_where_it_was(project: Project) -> None:
+    settings = project.home / "deploykit.toml"
+    settings.write_text(settings.read_text().replace('guard = "6s"', 'guard = "60s"'))
+    run, process = start_shifting(project)
     kernel = kernel_of(process)
     process.kill()
-    process.wait()
+    process.communicate()
     until(lambda: not kernel.is_running(), "the kernel to notice")
     done = project.call("resume", run)
     assert done.returncode == Exit.DONE, done.stderr
