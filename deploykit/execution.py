@@ -59,10 +59,21 @@ def run_action(run: Run, context: Context, item: Item) -> Result:
         StepUnknownError: A step's end was not seen and its probe cannot tell.
         HeldError, RolledBackError, NotPassedError: It did not pass; traffic is on live.
     """
-    result = run.result(item.id)
-    if result is None:
+    if item.id not in run.state().items:
         with _one_process(run):
-            result = _go(run, context, item)
+            _go(run, context, item)
+    return require_passed(run, item.id)
+
+
+def require_passed(run: Run, item: str) -> Result:
+    """The recorded result of an action; nothing is done.
+
+    Raises:
+        HeldError, RolledBackError, NotPassedError: It did not pass, or was not done.
+    """
+    result = run.result(item)
+    if result is None:
+        raise NotPassedError("not done", where=item, mend="run its cell")
     _raise_unless_passed(run, result)
     return result
 

@@ -64,7 +64,7 @@ class GuardProcess:
         self._write({"boot": clock.boot_id(), "boot_ns": clock.boot_ns()})
         if self.alive():
             return
-        home = self.run.settings.home / settings_module.FILE
+        home = self.run.settings.home / self.run.settings.file
         log = _folder(self.run) / f"{self.run.id}.log"
         with log.open("ab") as stream:
             child = subprocess.Popen(

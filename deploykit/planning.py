@@ -67,7 +67,8 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
             notebooks={name: code_hash(data) for name, data in notebooks.items()},
             settings=settings.digest,
         )
-        files = {f"{folder}/{name}": data for folder in (FROZEN, WORK) for name, data in notebooks.items()}
+        files = {f"{FROZEN}/{name}": data for name, data in notebooks.items()}
+        files |= {f"{WORK}/{name}": for_run(data, row.run) for name, data in notebooks.items()}
         if settings.signing.key is not None:
             files[PLAN_SIGNATURE] = sign_plan(plan, settings.path(settings.signing.key))
         return plan, files
@@ -136,19 +137,29 @@ def packed_runbooks() -> Path:
     return packed if packed.is_dir() else Path(__file__).parents[1] / "runbooks"
 
 
+def for_run(notebook: bytes, run: str) -> bytes:
+    """A person's own copy: the parameters cell names the run, so that nobody has to type it."""
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        if _tagged(cell, "parameters"):
+            cell["source"] = f"run = {json.dumps(run)}  # type: str"
+    return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
 def code_hash(notebook: bytes) -> str:
-    """SHA-256 of a notebook's code cells in order, without outputs, ids and injected parameters.
+    """SHA-256 of a notebook's code cells in order, without outputs, ids and parameters.
 
     Raises:
         UsageError: It is not a notebook.
     """
     try:
         cells: list[dict[str, Any]] = json.loads(notebook)["cells"]
-        sources = [
-            "".join(cell["source"])
-            for cell in cells
-            if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
-        ]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        sources = ["".join(cell["source"]) for cell in code if not _tagged(cell, "parameters", "injected-parameters")]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError("not a notebook", where="runbooks", mend="open it in JupyterLab and save it") from error
     return sha256(canonical(sources))
+
+
+def _tagged(cell: dict[str, Any], *tags: str) -> bool:
+    return any(tag in cell.get("metadata", {}).get("tags", []) for tag in tags)

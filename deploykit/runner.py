@@ -92,7 +92,7 @@ def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) ->
     source = run.folder / FROZEN / f"{phase.notebook}.ipynb"
     _require_frozen(run, source)
     target = run.folder / NOTEBOOKS / source.name
-    variables = {settings_module.VARIABLE: str(run.settings.home / settings_module.FILE)}
+    variables = {settings_module.VARIABLE: str(run.settings.home / run.settings.file)}
     try:
         with _told(run, say):
             executed = engine.execute(
@@ -235,7 +235,7 @@ def replay_apart(run: Run, phase: Phase) -> None:
     Raises:
         NotPassedError: It could not be archived; what was done is in the journal all the same.
     """
-    home = run.settings.home / settings_module.FILE
+    home = run.settings.home / run.settings.file
     command = [sys.executable, "-m", "deploykit.runner", str(home), run.id, phase.id]
     environment = {name: value for name, value in os.environ.items() if name != "DEPLOYKIT_MODE"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

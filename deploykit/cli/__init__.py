@@ -24,6 +24,7 @@ COMMANDS = {
     "report": ("reading", "write a run's report"),
     "runs": ("reading", "list the runs"),
     "checklist": ("reading", "the items, and how each is proved"),
+    "lab": ("showing", "step through a run's notebooks in JupyterLab"),
     "demo": ("showing", "the whole thing on this machine"),
 }
 

@@ -52,7 +52,8 @@ class Display:
     def working(self, line: str, evidence: Evidence = Evidence()) -> None:  # noqa: B008 - frozen
         """Show how far it is."""
         self._put("words", show.working(self.item, self.title, line))
-        if evidence.figures and time.monotonic() - self._drawn_at >= PICTURE_SECONDS:
+        drawable = any(series.points for figure in evidence.figures for series in figure.series)
+        if drawable and time.monotonic() - self._drawn_at >= PICTURE_SECONDS:
             self._drawn_at = time.monotonic()
             self._draw(evidence.figures)
 

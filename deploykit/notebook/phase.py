@@ -16,8 +16,9 @@ from deploykit.errors import DeploykitError, NotPassedError, RolledBackError, Us
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
+from deploykit.journal.state import State, Status
 from deploykit.model import Answer, Evidence, Json, Outcome, Result
-from deploykit.notebook import live, show
+from deploykit.notebook import forms, live, show
 from deploykit.providers import connect
 from deploykit.run import Run, login, write_atomically
 
@@ -65,18 +66,25 @@ class Phase:
         if self.mode == "replay":
             return
         spool.merge(self.run.store, self.run.id, self.run.actor)
-        if self.phase.when == "always":
-            for before in checklist.checklist().phase:
-                if before.id == self.phase.id:
-                    break
-                if state.phases.get(before.id) != "passed":
-                    raise NotPassedError(
-                        f"phase {before.id} comes first",
-                        where=self.phase.notebook,
-                        mend=f"open {before.notebook}.ipynb",
-                    )
+        self._require_turn(state)
+        if self.mode == "step":
+            forms.offer_rollback(self.run)
         if self.phase.id not in state.phases:
             self.run.append(Type.PHASE_STARTED, item=self.phase.id, data={"mode": self.mode})
+
+    def _require_turn(self, state: State) -> None:
+        """Phases are opened in their order, and the rollback's only where there is one."""
+        if self.phase.when == "rolled-back":
+            if not state.rolled_back:
+                mend = f"`deploykit rollback {self.run.id}` sends traffic back at once, and then comes here"
+                raise NotPassedError("nobody asked for a rollback", where=self.phase.notebook, mend=mend)
+            return
+        for before in checklist.checklist().phase:
+            if before.id == self.phase.id:
+                return
+            if state.phases.get(before.id) != "passed":
+                mend = f"open {before.notebook}.ipynb"
+                raise NotPassedError(f"phase {before.id} comes first", where=self.phase.notebook, mend=mend)
 
     # --- what a cell calls
 
@@ -99,10 +107,10 @@ class Phase:
         """
         found = self._item(item)
         display = live.Display(item, found.title)
-        if self.mode == "replay" or self.run.state().items.get(item) is not None:
+        if self.mode == "replay" or item in self.run.state().items:
             self._show(item, display)
-            if self.mode == "run":
-                execution.run_action(self.run, self._context(display), found)
+            if self.mode != "step":
+                execution.require_passed(self.run, item)
             return
         self._require_idle()
         self._require_earlier(item)
@@ -131,17 +139,31 @@ class Phase:
         Raises:
             NotPassedError: An item has not passed, or work is still under way.
         """
-        self._require_idle(gate=True)
+        self._require_idle()
         state = self.run.state()
         shut = tuple((i.id, self._why(i.id)) for i in self.items if not state.opens(i.id))
         live.publish(show.gate(self.phase.title, shut))
-        if shut:
-            listed = "; ".join(f"{item} is {why}" for item, why in shut)
-            raise NotPassedError(listed, where=f"gate of {self.phase.id}", mend=f"`deploykit status {self.run.id}`")
-        if self.mode != "replay" and state.phases.get(self.phase.id) != "passed":
-            self.run.append(Type.PHASE_ENDED, item=self.phase.id, data={"result": "passed"})
-        if self.mode == "step":
+        if not shut and self.mode != "replay":
+            self._end()
+        if self.mode == "step" and (not shut or state.rolled_back or state.returned):
             self._archive()
+        if shut:
+            self._raise_shut(shut)
+
+    def _end(self) -> None:
+        """Note that the phase passed, and with the last one that the run is done."""
+        if self.run.state().phases.get(self.phase.id) != "passed":
+            self.run.append(Type.PHASE_ENDED, item=self.phase.id, data={"result": "passed"})
+        last = [phase for phase in checklist.checklist().phase if phase.when == "always"][-1]
+        ends = {last.id: Status.DONE, "rollback": Status.ROLLED_BACK}.get(self.phase.id)
+        if ends is not None and self.run.state().status is Status.OPEN:
+            self.run.append(Type.RUN_ENDED, data={"status": ends.value})
+
+    def _raise_shut(self, shut: tuple[tuple[str, str], ...]) -> None:
+        if self._worker is not None and self._worker.error is not None:
+            raise self._worker.error
+        listed = "; ".join(f"{item} is {why}" for item, why in shut)
+        raise NotPassedError(listed, where=f"gate of {self.phase.id}", mend=f"`deploykit status {self.run.id}`")
 
     # --- how it is done
 
@@ -231,15 +253,12 @@ class Phase:
         settled = self.run.state().items.get(item)
         return f"{settled.outcome.value}: {settled.summary}" if settled else "not done yet"
 
-    def _require_idle(self, *, gate: bool = False) -> None:
-        """Refuse while work is under way; the gate also raises what ended it."""
+    def _require_idle(self) -> None:
         worker = self._worker
         if worker is not None and worker.busy:
             raise NotPassedError(
                 f"{worker.name} is still under way", where="this cell", mend="run it again when it ended"
             )
-        if gate and worker is not None and worker.error is not None:
-            raise worker.error
 
     def _require_earlier(self, item: str) -> None:
         """Items are done in the checklist's order."""

@@ -90,6 +90,11 @@ def failed(item_id: str, error: DeploykitError) -> Bundle:
     return Bundle({"text/plain": f"✘ STOPPED  {item_id}: {_flat(said)}", "text/html": body}, {})
 
 
+def note(line: str) -> Bundle:
+    """One line."""
+    return Bundle({"text/plain": _flat(line), "text/html": f"<p>{_safe(line)}</p>"}, {})
+
+
 def picture(png: bytes, text: str) -> Bundle:
     """A picture with its words."""
     import base64  # noqa: PLC0415 - only where there is a picture

@@ -16,7 +16,7 @@ from deploykit.engine import CellStatus, Executed, execute, files
 from deploykit.run import write_atomically
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
 SECRET = "hunter2-and-more"
 

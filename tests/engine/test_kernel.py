@@ -20,7 +20,7 @@ from deploykit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
 TELL = """
 import json, os, sys

@@ -14,7 +14,7 @@ from deploykit.engine import CellStatus, execute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
     Until = Callable[[Callable[[], object]], None]
 
