@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,7 @@ def serve(run: Run, *, port: int = 0, browser: bool = True) -> int:
     if program is None:
         raise UsageError("JupyterLab is not installed", mend="pip install 'deploykit-runbooks[notebooks]'")
     # Unix sockets instead of TCP ports for the kernels; their paths must be short, so they get a folder of their own.
-    with tempfile.TemporaryDirectory(prefix="dk-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="lab-") as scratch:
         config = Path(scratch) / "labconfig" / "default_setting_overrides.json"
         config.parent.mkdir()
         config.write_text(json.dumps(_DEFAULTS))
@@ -68,7 +69,7 @@ def serve(run: Run, *, port: int = 0, browser: bool = True) -> int:
             options["ServerApp.allow_root"] = True
         arguments = [f"--{name}={value}" for name, value in options.items()]
         with subprocess.Popen([program, *arguments], env=environment) as server:
-            try:
-                return server.wait()
-            except KeyboardInterrupt:
-                return server.wait()
+            # Whoever ends us means the server; at a terminal it hears Ctrl-C itself, and asks once more.
+            signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return server.wait()

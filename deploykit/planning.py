@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deploykit import __version__
 from deploykit.checklist import checklist
@@ -32,48 +32,54 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
     """
     target = settings.environment(environment)
     ports = connect(settings, target)
-    commit = _commit(ports, release)
-    live, candidate = _arms(ports, target, release)
-    notebooks = _notebooks(settings)
-    row = RunRow(
-        run=new_id(settings.service.name, environment),
-        number=0,
-        service=settings.service.name,
-        environment=environment,
-        release=release,
-    )
+    found = _Found(_commit(ports, release), *_arms(ports, target, release), _notebooks(settings))
+    service = settings.service.name
+    row = RunRow(run=new_id(service, environment), number=0, service=service, environment=environment, release=release)
 
     def plan_of(number: int) -> tuple[Plan, dict[str, bytes]]:
-        shift = settings.shift
-        plan = Plan(
-            run=row.run,
-            number=number,
-            service=row.service,
-            environment=environment,
-            release=release,
-            commit=commit,
-            operator=settings.signing.operator,
-            solo=settings.signing.solo,
-            made_at=now(),
-            made_with=f"deploykit {__version__}",
-            live=live,
-            candidate=candidate,
-            steps=shift.steps,
-            watch_seconds=shift.watch,
-            hold_limit_seconds=shift.hold_limit,
-            guard_seconds=shift.guard,
-            time_scale=shift.time_scale,
-            sandbox=target.sandbox,
-            notebooks={name: code_hash(data) for name, data in notebooks.items()},
-            settings=settings.digest,
-        )
-        files = {f"{FROZEN}/{name}": data for name, data in notebooks.items()}
-        files |= {f"{WORK}/{name}": for_run(data, row.run) for name, data in notebooks.items()}
+        plan = _plan(settings, row.model_copy(update={"number": number}), found)
+        files = {f"{FROZEN}/{name}": data for name, data in found.notebooks.items()}
+        files |= {f"{WORK}/{name}": for_run(data, row.run) for name, data in found.notebooks.items()}
         if settings.signing.key is not None:
             files[PLAN_SIGNATURE] = sign_plan(plan, settings.path(settings.signing.key))
         return plan, files
 
     return Run.create(settings, row, actor, plan_of)
+
+
+class _Found(NamedTuple):
+    """What was asked of the outside before anything is written."""
+
+    commit: str
+    live: Arm
+    candidate: Arm
+    notebooks: dict[str, bytes]
+
+
+def _plan(settings: Settings, row: RunRow, found: _Found) -> Plan:
+    shift = settings.shift
+    return Plan(
+        run=row.run,
+        number=row.number,
+        service=row.service,
+        environment=row.environment,
+        release=row.release,
+        commit=found.commit,
+        operator=settings.signing.operator,
+        solo=settings.signing.solo,
+        made_at=now(),
+        made_with=f"deploykit {__version__}",
+        live=found.live,
+        candidate=found.candidate,
+        steps=shift.steps,
+        watch_seconds=shift.watch,
+        hold_limit_seconds=shift.hold_limit,
+        guard_seconds=shift.guard,
+        time_scale=shift.time_scale,
+        sandbox=settings.environment(row.environment).sandbox,
+        notebooks={name: code_hash(data) for name, data in found.notebooks.items()},
+        settings=settings.digest,
+    )
 
 
 def _commit(ports: Ports, release: str) -> str:

@@ -43,9 +43,13 @@ class Project:
     def environment(self) -> dict[str, str]:
         return {**os.environ, settings_module.VARIABLE: str(self.home / settings_module.FILE), "PYTHONPATH": str(ROOT)}
 
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "deploykit"]
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "deploykit", *words],
+            [*self.command, *words],
             env=self.environment,
             cwd=self.home,
             stdout=subprocess.PIPE,
