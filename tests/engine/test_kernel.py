@@ -114,10 +114,26 @@ def test_a_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest
     kernel.folder.rmdir()
 
 
-def test_no_folder_is_a_usage_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_is_a_usage_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploykit.engine.kernel._parents", lambda: iter(["/nowhere"]))
+    bench.write("1")
     with pytest.raises(UsageError, match="temporary folder"):
-        Kernel()
+        execute(bench.source, bench.target, {}, mode="run")
+    assert not bench.target.exists()
+
+
+def test_a_kernel_that_cannot_be_ended_is_not_a_completed_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Kernel.stop
+
+    async def fail(self: Kernel, *, at_once: bool) -> tuple[str, ...]:
+        await stop(self, at_once=at_once)
+        raise RuntimeError("it is still there")
+
+    monkeypatch.setattr(Kernel, "stop", fail)
+    bench.write("1")
+    with pytest.raises(RuntimeError, match="still there"):
+        execute(bench.source, bench.target, {}, mode="run")
+    assert bench.read()["metadata"]["deploykit"]["status"] == "failed"
 
 
 @pytest.mark.parametrize("end", ["", "; os.kill(os.getpid(), 9)"])
