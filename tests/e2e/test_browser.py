@@ -33,10 +33,12 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     context.set_default_timeout(60_000)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    keep(opened, f"last-{request.node.name}")
     context.close()
 
 
@@ -55,6 +57,13 @@ def jupyter(command: list[str], environment: dict[str, str], cwd: Path) -> Itera
         finally:
             server.terminate()
             server.communicate()
+
+
+def open_notebook(page: Page, address: str) -> None:
+    """Open JupyterLab, and wait until the kernel listens."""
+    page.goto(address)
+    expect(page.locator(".jp-CodeCell").first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\| Idle"))).to_be_visible()
 
 
 def run_cell(page: Page, text: str) -> Locator:
@@ -90,8 +99,7 @@ def test_stepped_through_the_archive_shows_the_same_as_headless(project: Project
     run = project.plan("v1.5.0")
     command = [*project.command, "lab", run, "--no-browser"]
     with jupyter(command, project.environment, project.home) as address:
-        page.goto(address)
-        expect(page.locator(".jp-CodeCell").first).to_be_visible()
+        open_notebook(page, address)
         run_cell(page, "run =")
         opened = run_cell(page, "Phase.open")
         expect(opened.get_by_role("button", name="Roll back", exact=True)).to_be_visible()
@@ -123,8 +131,7 @@ def test_stepped_through_the_archive_shows_the_same_as_headless(project: Project
 def test_roll_back_is_heard_while_traffic_is_shifted(project: Project, page: Page) -> None:
     run = project.plan("v1.5.0")
     with jupyter([*project.command, "lab", run, "--no-browser"], project.environment, project.home) as address:
-        page.goto(address)
-        expect(page.locator(".jp-CodeCell").first).to_be_visible()
+        open_notebook(page, address)
         run_cell(page, "run =")
         opened = run_cell(page, "Phase.open")
         expect(run_cell(page, "blue-green.deploy")).to_contain_text("✔ pass")
