@@ -142,11 +142,14 @@ class Phase:
         self._require_idle()
         state = self.run.state()
         shut = tuple((i.id, self._why(i.id)) for i in self.items if not state.opens(i.id))
-        live.publish(show.gate(self.phase.title, shut))
         if not shut and self.mode != "replay":
             self._end()
         if self.mode == "step" and (not shut or state.rolled_back or state.returned):
+            live.publish(show.note("papermill writes the archived copy"), f"gate/{self.phase.id}")
             self._archive()
+            live.publish(show.gate(self.phase.title, shut), f"gate/{self.phase.id}", update=True)
+        else:
+            live.publish(show.gate(self.phase.title, shut))
         if shut:
             self._raise_shut(shut)
 

@@ -23,7 +23,7 @@ from deploykit.sandbox.project import Pace, write_project
 
 ROOT = Path(__file__).parents[2]
 #: Seconds instead of minutes; the proof of the error rate is to be had with a few hundred requests.
-PACE = Pace(scale=60, step=4, watch=6, hold=4, guard=6, error_rate=0.01)
+PACE = Pace(scale=60, step=4, watch=6, hold=6, guard=6, requests=20, error_rate=0.01)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from tests.e2e.conftest import ROOT, Project
 pytestmark = [pytest.mark.sandbox, pytest.mark.browser]
 #: Kept for whoever wants to look.
 PICTURES = ROOT / "artifacts"
+PATIENCE_MS = 90_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -35,7 +36,8 @@ def browser(chromium_path: str) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     opened = context.new_page()
     yield opened
     keep(opened, f"last-{request.node.name}")
