@@ -173,22 +173,22 @@ class Phase:
     def _work(self, name: str, display: live.Display, work: Callable[[], Any]) -> None:
         """Headless: do it here. Stepped through: on a thread, and the cell returns at once."""
 
-        def told() -> None:
-            try:
-                work()
-            except DeploykitError as error:
-                if self.run.state().items.get(name) is None:
-                    display.put(show.failed(name, error))
-                raise
-            finally:
-                if self.run.state().items.get(name) is not None:
-                    self._show(name, display)
+        def told(error: BaseException | None) -> None:
+            if name in self.run.state().items:
+                self._show(name, display)
+            elif error is not None:
+                display.put(show.failed(name, error))
 
-        if self.mode == "run":
-            told()
+        if self.mode == "step":
+            self._worker = live.Worker(name, work, told)
+            self._worker.start()
             return
-        self._worker = live.Worker(name, told)
-        self._worker.start()
+        try:
+            work()
+        except BaseException as error:
+            told(error)
+            raise
+        told(None)
 
     def _watch(self, items: tuple[str, ...], display: live.Display) -> None:
         began = time.monotonic()

@@ -83,9 +83,9 @@ def working(item_id: str, title: str, line: str) -> Bundle:
     return Bundle({"text/plain": plain, "text/html": body, "text/markdown": f"… `{item_id}`: {_markdown(line)}"}, {})
 
 
-def failed(item_id: str, error: DeploykitError) -> Bundle:
+def failed(item_id: str, error: BaseException) -> Bundle:
     """An item that could not be begun, or broke off without a result."""
-    said = str(error)
+    said = str(error) if isinstance(error, DeploykitError) else f"{type(error).__name__}: {error}"
     body = f"<p><strong>✘ stopped</strong> <code>{_safe(item_id)}</code></p><pre>{_safe(said)}</pre>"
     return Bundle({"text/plain": f"✘ STOPPED  {item_id}: {_flat(said)}", "text/html": body}, {})
 
