@@ -17,8 +17,11 @@ from deploykit.errors import RefusedError, UsageError
 from deploykit.planning import WORK
 from deploykit.run import Run
 
-#: What JupyterLab asks the network for by itself is off: no news, no look for updates.
-_DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+#: What JupyterLab asks the network for by itself is off; what a person sees is saved every few seconds.
+_DEFAULTS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": 10},
+}
 
 
 def next_notebook(run: Run) -> str:

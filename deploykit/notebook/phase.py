@@ -12,7 +12,7 @@ from deploykit import checklist, execution, progress, report
 from deploykit import settings as settings_module
 from deploykit.checks.watch import Watched, watch
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import DeploykitError, NotPassedError, RolledBackError, UsageError
+from deploykit.errors import NotPassedError, RolledBackError, UsageError
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
@@ -21,6 +21,10 @@ from deploykit.model import Answer, Evidence, Json, Outcome, Result
 from deploykit.notebook import forms, live, show
 from deploykit.providers import connect
 from deploykit.run import Run, login, write_atomically
+
+
+#: Names the run where no parameter does, for tools that execute notebooks without any.
+RUN = "DEPLOYKIT_RUN"
 
 
 class Phase:
@@ -50,6 +54,7 @@ class Phase:
             UsageError: There is no such phase or run, or an earlier phase has to come first.
         """
         row = checklist.checklist().find_phase(phase)
+        run = run or os.environ.get(RUN, "")
         if not run:
             raise UsageError(
                 "no run is named", where=row.notebook, mend="set the parameter `run`; `deploykit plan` makes one"

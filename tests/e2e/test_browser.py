@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from deploykit.errors import Exit
-from tests.e2e.conftest import ROOT, Project
+from tests.e2e.conftest import ROOT, Project, until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.browser]
 #: Kept for whoever wants to look.
@@ -117,6 +117,9 @@ def test_stepped_through_the_archive_shows_the_same_as_headless(project: Project
         expect(traffic).to_contain_text("✔ pass")
         expect(run_cell(page, "phase.gate")).to_contain_text("✔ gate open")
         keep(page, "lab-gate")
+        page.keyboard.press("Control+s")
+        saved = project.run(run).folder / "work" / "03_blue_green.ipynb"
+        until(lambda: len(items(json.loads(saved.read_text("utf-8")))) == 4, "JupyterLab to save")
     stepped = project.notebook(run, "03_blue_green")
     assert project.run(run).state().phases == {"blue-green": "passed"}
     rolled = project.call("rollback", run)
