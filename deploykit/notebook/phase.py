@@ -22,7 +22,6 @@ from deploykit.notebook import forms, live, show
 from deploykit.providers import connect
 from deploykit.run import Run, login, write_atomically
 
-
 #: Names the run where no parameter does, for tools that execute notebooks without any.
 RUN = "DEPLOYKIT_RUN"
 

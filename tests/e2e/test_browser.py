@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -55,10 +57,19 @@ def jupyter(command: list[str], environment: dict[str, str], cwd: Path) -> Itera
     with subprocess.Popen(command, env=environment, cwd=cwd, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:
-            yield next(m[0] for line in server.stderr if (m := re.search(r"http://127\.0\.0\.1:\S+token=\w+", line)))
+            address = next(
+                m[0] for line in server.stderr if (m := re.search(r"http://127\.0\.0\.1:\S+token=\w+", line))
+            )
+            until(lambda: listens(address), "Jupyter to listen, which it does a moment after it says so")
+            yield address
         finally:
             server.terminate()
             server.communicate()
+
+
+def listens(address: str) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", httpx.URL(address).port or 80)) == 0
 
 
 def open_notebook(page: Page, address: str) -> None:
