@@ -44,7 +44,6 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
     )
 
     def plan_of(number: int) -> tuple[Plan, dict[str, bytes]]:
-        shift = settings.shift
         plan = Plan(
             run=row.run,
             number=number,
@@ -52,20 +51,12 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
             environment=environment,
             release=release,
             commit=commit,
-            operator=settings.signing.operator,
-            solo=settings.signing.solo,
             made_at=now(),
-            made_with=f"deploykit {__version__}",
             live=live,
             candidate=candidate,
-            steps=shift.steps,
-            watch_seconds=shift.watch,
-            hold_limit_seconds=shift.hold_limit,
-            guard_seconds=shift.guard,
-            time_scale=shift.time_scale,
             sandbox=target.sandbox,
             notebooks={name: code_hash(data) for name, data in notebooks.items()},
-            settings=settings.digest,
+            **_by_settings(settings),
         )
         files = {f"{folder}/{name}": data for folder in (FROZEN, WORK) for name, data in notebooks.items()}
         if settings.signing.key is not None:
@@ -73,6 +64,22 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
         return plan, files
 
     return Run.create(settings, row, actor, plan_of)
+
+
+def _by_settings(settings: Settings) -> dict[str, Any]:
+    """What the plan takes over from the settings, so that it holds when they change."""
+    shift, signing = settings.shift, settings.signing
+    return {
+        "operator": signing.operator,
+        "solo": signing.solo,
+        "made_with": f"deploykit {__version__}",
+        "steps": shift.steps,
+        "watch_seconds": shift.watch,
+        "hold_limit_seconds": shift.hold_limit,
+        "guard_seconds": shift.guard,
+        "time_scale": shift.time_scale,
+        "settings": settings.digest,
+    }
 
 
 def _commit(ports: Ports, release: str) -> str:
@@ -144,11 +151,10 @@ def code_hash(notebook: bytes) -> str:
     """
     try:
         cells: list[dict[str, Any]] = json.loads(notebook)["cells"]
-        sources = [
-            "".join(cell["source"])
-            for cell in cells
-            if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
-        ]
-    except (ValueError, KeyError, TypeError) as error:
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        injected = (cell for cell in code if "injected-parameters" in cell.get("metadata", {}).get("tags", []))
+        # Only the first: papermill writes that one anew, and another of that tag would run as it is.
+        left_out = next(injected, None)
+        return sha256(canonical(["".join(cell["source"]) for cell in code if cell is not left_out]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError("not a notebook", where="runbooks", mend="open it in JupyterLab and save it") from error
-    return sha256(canonical(sources))
