@@ -7,6 +7,7 @@ import click
 from deploykit import settings as settings_module
 from deploykit.cli import common
 from deploykit.errors import RollbackIncompleteError, StoreError, UsageError
+from deploykit.journal import spool
 from deploykit.journal.state import Status
 from deploykit.model import Json, Plan
 from deploykit.run import Run
@@ -111,6 +112,7 @@ def close(ctx: click.Context, run: str) -> None:
     from deploykit.archive import close as seal
 
     found = common.find(ctx, run)
+    spool.merge(found.store, found.id, found.actor)
     state = found.state()
     seal(found)
     word = "sealed" if state.status is Status.DONE else f"sealed ({state.status.value})"
