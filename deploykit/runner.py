@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,7 @@ from deploykit.errors import (
     RollbackIncompleteError,
     RolledBackError,
     StepUnknownError,
+    StoreError,
     UsageError,
     Waiting,
 )
@@ -211,20 +212,26 @@ def _end(run: Run, status: Status) -> None:
 def _told(run: Run, say: Say) -> Iterator[None]:
     """Tell what happens while the kernel works: each item as it settles, and the newest line of progress."""
     done = threading.Event()
+    mirror = Run(run.settings, run.store, run.row, run.actor)
+    told, said = dict(mirror.state().items), progress.last(run)
+
+    def look() -> None:
+        nonlocal said
+        for item, settled in list(mirror.state().items.items()):
+            if told.get(item) != settled:
+                told[item] = settled
+                say(f"  {settled.outcome.value:<12} {item}: {settled.summary}")
+        line = progress.last(run)
+        if line and line != said:
+            said = line
+            say(f"  … {line}")
 
     def follow() -> None:
-        said = progress.last(run)
-        mirror = Run(run.settings, run.store, run.row, run.actor)
-        told = dict(run.state().items)
-        while not done.wait(0.5):
-            for item, settled in list(mirror.state().items.items()):
-                if told.get(item) != settled:
-                    told[item] = settled
-                    say(f"  {settled.outcome.value:<12} {item}: {settled.summary}")
-            line = progress.last(run)
-            if line and line != said:
-                said = line
-                say(f"  … {line}")
+        over = False
+        while not over:
+            over = done.wait(0.5)
+            with suppress(StoreError):  # who works meets it too, and says so
+                look()
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
     thread.start()
