@@ -65,7 +65,7 @@ class GuardProcess:
         Raises:
             RefusedError: It does not come up; weights must not be split without it.
         """
-        self._write({"boot": clock.boot_id(), "boot_ns": clock.boot_ns()})
+        self._write()
         if self.alive():
             return
         log = _folder(self.run) / f"{self.run.id}.log"
@@ -85,6 +85,7 @@ class GuardProcess:
                     "the guard did not start, so weights are not split", where="guard", mend=f"read {log.name}"
                 )
             time.sleep(0.05)
+            self._write()  # it may take longer to come up than it bears silence
         self.run.append(Type.GUARD_STARTED, data={"pid": child.pid, "seconds": self.run.plan.guard_seconds})
 
     def beat(self) -> None:
@@ -96,7 +97,8 @@ class GuardProcess:
         """Weights are whole; the guard ends by itself when it finds no heartbeat file."""
         self._beat.unlink(missing_ok=True)
 
-    def _write(self, beat: dict[str, str | int]) -> None:
+    def _write(self) -> None:
+        beat = {"boot": clock.boot_id(), "boot_ns": clock.boot_ns()}
         write_atomically(self._beat, json.dumps(beat).encode())
 
 

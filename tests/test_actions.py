@@ -1,4 +1,4 @@
-"""Actions: what is done, what is found, and what is said of it. Crossing effects with the journal is in execution's tests."""
+"""Actions: what is done, what is found, and what is said of it; what the journal holds of it is execution's."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_waiting_ends_with_the_last_word_when_it_took_too_long(
     world.deployments["shop-blue"].insert(0, deployment("new", run.plan.commit, "pending"))
     if broken:
         world.broken["platform.deployments"] = Fault.DOWN
-    with pytest.raises(Unreachable, match="was not ready within 0 s; last word: .*(PENDING|did not answer)"):
+    with pytest.raises(Unreachable, match=r"was not ready within 0 s; last word: .*(PENDING|did not answer)"):
         wait_for(context, "shop-blue", run.plan.commit)
 
 
@@ -218,13 +218,13 @@ def test_traffic_is_one_step_a_share_from_what_was_before_to_what_comes_next(con
 
 
 @pytest.mark.parametrize(
-    ("weights", "answer"),
-    [((0, 100), False), ((10, 90), True), ((50, 50), None), ((11, 89), None)],
+    ("blue", "answer"),
+    [(0, False), (10, True), (50, None), (11, None)],
 )
 def test_a_shifts_probe_tells_before_and_after_and_nothing_else(
-    world: World, context: Context, weights: tuple[int, int], answer: bool | None
+    world: World, context: Context, blue: int, *, answer: bool | None
 ) -> None:
-    world.weights.update(blue=weights[0], green=weights[1])
+    world.shift(blue)
     assert Traffic(context).steps()[0].probe() is answer
 
 

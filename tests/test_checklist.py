@@ -21,7 +21,20 @@ ROOT = Path(__file__).parents[1]
 ITEMS, PHASES = checklist().item, checklist().phase
 
 #: The commands that DESIGN.md names, and those of them that are built.
-BUILT = {"plan", "run", "resume", "status", "sign", "rollback", "close", "verify", "report", "runs", "checklist", "demo"}
+BUILT = {
+    "plan",
+    "run",
+    "resume",
+    "status",
+    "sign",
+    "rollback",
+    "close",
+    "verify",
+    "report",
+    "runs",
+    "checklist",
+    "demo",
+}
 
 
 def test_ids_are_unique_and_areas_are_words() -> None:
@@ -109,6 +122,6 @@ def test_the_command_line_is_what_the_design_names_and_is_built() -> None:
         command = cli.cli.get_command(cli.cli.make_context("deploykit", [], resilient_parsing=True), name)
         assert command is not None
         assert command.name == name
-        assert command.callback.__module__ == f"deploykit.cli.{module}"  # type: ignore[union-attr]  # it has one
+        assert command.callback.__module__ == f"deploykit.cli.{module}"
         assert command.help
         assert line

@@ -134,10 +134,10 @@ def test_traffic_is_back_when_weights_and_requests_say_so(world: World, context:
 
 
 TRAFFIC: dict[str, tuple[Callable[[World], object], Outcome, str]] = {
-    "split": (lambda w: w.weights.update(blue=10, green=90), Outcome.FAIL, "'blue': 10"),
-    "on the candidate": (lambda w: w.weights.update(blue=100, green=0), Outcome.FAIL, "went to the candidate"),
+    "split": (lambda w: w.shift(10), Outcome.FAIL, "'blue': 10"),
+    "on the candidate": (lambda w: w.shift(100), Outcome.FAIL, "went to the candidate"),
     "not where it says": (
-        lambda w: (setattr(w, "rate", 100), setattr(w, "sends", {"blue": 0.5, "green": 0.5})),
+        lambda w: w.__dict__.update(rate=100, sends={"blue": 0.5, "green": 0.5}),
         Outcome.FAIL,
         "50 requests went to the candidate",
     ),
@@ -158,7 +158,7 @@ def test_traffic_that_is_not_back_does_not_pass(world: World, context: Context, 
 
 def test_the_service_is_healthy_when_the_plans_live_answers(world: World, context: Context) -> None:
     assert rollback.health(context).outcome is Outcome.PASS
-    world.weights.update(blue=100, green=0)
+    world.shift(100)
     result = rollback.health(context)
     assert (result.outcome, result.summary) == (Outcome.FAIL, "v2 answers through the router, not v1")
     world.pages[f"{SHOP}/health"] = answered(502)
@@ -186,6 +186,7 @@ def test_the_service_is_healthy_when_the_plans_live_answers(world: World, contex
 def test_a_limit_passes_only_when_the_counts_prove_it(
     world: World,
     context: Context,
+    *,
     check: Callable[[Context], Result],
     metric: str,
     limit: float,

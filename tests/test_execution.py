@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from deploykit import execution
@@ -47,6 +48,13 @@ def ready(world: World, *, approved: bool = True) -> Run:
         run.settle(Result(item=before, outcome=Outcome.PASS, summary="well"))
     world.deployed(run)
     return run
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
 
 
 def steps_said(world: World, kind: Type) -> list[str]:
@@ -193,7 +201,7 @@ def test_an_unseen_end_that_nobody_can_tell_stops_and_says_how_to_settle_it(worl
 def test_weights_that_are_neither_before_nor_after_are_unknown_and_go_back_to_live(world: World) -> None:
     run = ready(world)
     intend(run, TRAFFIC.id, f"{TRAFFIC.id}/10")
-    world.weights.update(blue=30, green=70)
+    world.shift(30)
     with pytest.raises(StepUnknownError, match="the probe cannot tell"):
         act(world, run, TRAFFIC.id)
     assert world.weights == LIVE
@@ -205,17 +213,19 @@ def test_weights_that_are_neither_before_nor_after_are_unknown_and_go_back_to_li
 def test_a_shift_that_happened_unseen_is_judged_and_not_shifted_again(world: World) -> None:
     run = ready(world)
     intend(run, TRAFFIC.id, f"{TRAFFIC.id}/10")
-    world.weights.update(blue=10, green=90)
+    world.shift(10)
     assert act(world, run, TRAFFIC.id).outcome is Outcome.PASS
     assert tuple(world.effects) == SHARES[1:]
 
 
 def test_a_step_that_happened_and_was_not_settled_is_settled_by_the_next_process(world: World) -> None:
     run = ready(world)
-    world.pauses = [lambda: (_ for _ in ()).throw(StoreError("gone"))]  # dies in the first step's wait
-    with pytest.raises(StoreError), pytest.MonkeyPatch.context() as killed:
-        killed.setattr(execution, "return_traffic", lambda *_: None)  # a killed process sends nothing back
+    killed = pytest.MonkeyPatch()
+    killed.setattr(execution, "return_traffic", lambda *_: None)  # a killed process sends nothing back
+    world.pauses = [raising(KeyboardInterrupt())]
+    with pytest.raises(KeyboardInterrupt):
         act(world, run, TRAFFIC.id)
+    killed.undo()
     assert world.weights == {"blue": 10, "green": 90}
     assert act(world, world.again(run), TRAFFIC.id).outcome is Outcome.PASS
     assert tuple(world.effects) == SHARES
@@ -375,10 +385,10 @@ def test_an_item_whose_predecessor_did_not_pass_is_not_begun(world: World) -> No
     run = world.plan()
     run.settle(Result(item="blue-green.deploy", outcome=Outcome.PASS, summary="well"))
     run.settle(Result(item="blue-green.health", outcome=Outcome.FAIL, summary="ill"))
-    with pytest.raises(NotPassedError, match="blue-green.health comes first, and is fail"):
+    with pytest.raises(NotPassedError, match=r"blue-green\.health comes first, and is fail"):
         act(world, run, TRAFFIC.id)
     run.settle(Result(item="blue-green.health", outcome=Outcome.PASS, summary="well"))
-    with pytest.raises(NotPassedError, match="blue-green.smoke comes first, and is not done yet"):
+    with pytest.raises(NotPassedError, match=r"blue-green\.smoke comes first, and is not done yet"):
         act(world, run, TRAFFIC.id)
     assert world.effects == []
 
@@ -391,6 +401,17 @@ def test_a_run_that_went_back_goes_no_further_forward(world: World) -> None:
     assert world.effects == []
 
 
+def test_a_shift_is_not_gone_on_with_after_traffic_went_back(world: World) -> None:
+    run = ready(world)
+    world.pauses = [raising(KeyboardInterrupt())]
+    with pytest.raises(KeyboardInterrupt):
+        act(world, run, TRAFFIC.id)
+    with pytest.raises(HeldError, match=r"traffic went back to live before: .*KeyboardInterrupt"):
+        act(world, world.again(run), TRAFFIC.id)
+    assert world.effects == [SHARES[0], BACK]
+    assert run.state().items[TRAFFIC.id].outcome is Outcome.FAIL
+
+
 def test_a_rollback_asks_for_no_approval(world: World) -> None:
     run = world.plan(approved=False)
     assert act(world, run, "rollback.notified").outcome is Outcome.PASS
@@ -401,7 +422,7 @@ def test_a_rollback_asks_for_no_approval(world: World) -> None:
 
 def other_run_takes_over(world: World, run: Run) -> None:
     run.store.take_lock(run.place, "another-run", "bob", by_force=True)
-    world.weights.update(blue=40, green=60)
+    world.shift(40)
 
 
 def test_a_lock_lost_to_another_run_leaves_traffic_to_that_run(world: World) -> None:
@@ -547,7 +568,7 @@ def test_a_router_that_cannot_be_read_while_it_is_judged_holds(world: World) -> 
 
 def test_somebody_else_moving_the_weights_is_noticed(world: World) -> None:
     run = ready(world)
-    world.pauses = [lambda: world.weights.update(blue=80, green=20)]
+    world.pauses = [lambda: world.shift(80)]
     with pytest.raises(HeldError, match=r"somebody else moved the weights: .*80"):
         act(world, run, TRAFFIC.id)
     assert world.weights == LIVE
@@ -573,7 +594,9 @@ def test_a_router_that_does_nothing_for_good_calls_for_a_person(world: World) ->
     assert world.said(Type.TRAFFIC_RETURNED) == []
 
 
-@pytest.mark.parametrize("sends", [{"blue": 0.0, "green": 1.0}, {"blue": 0.5, "green": 0.5}, {"blue": 0.0, "green": 0.0}])
+@pytest.mark.parametrize(
+    "sends", [{"blue": 0.0, "green": 1.0}, {"blue": 0.5, "green": 0.5}, {"blue": 0.0, "green": 0.0}]
+)
 def test_requests_that_do_not_go_where_the_weights_say_fail_the_step(world: World, sends: dict[str, float]) -> None:
     run = ready(world)
     world.sends = sends  # type: ignore[assignment]  # the keys are colours
@@ -585,7 +608,7 @@ def test_requests_that_do_not_go_where_the_weights_say_fail_the_step(world: Worl
 def test_a_router_that_was_restarted_under_a_step_fails_it(world: World) -> None:
     run = ready(world)
     world.counters = {"blue": 9000.0, "green": 9000.0}
-    world.pauses = [lambda: world.counters.update(blue=0.0, green=0.0)]
+    world.pauses = [lambda: world.counters.update(dict.fromkeys(world.counters, 0.0))]
     with pytest.raises(HeldError, match="counts anew"):
         act(world, run, TRAFFIC.id)
     assert world.weights == LIVE
@@ -603,11 +626,7 @@ def test_a_slow_router_is_no_fault(world: World) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, ZeroDivisionError])
 def test_what_breaks_a_step_off_sends_traffic_back_and_goes_on(world: World, error: type[BaseException]) -> None:
     run = ready(world)
-
-    def broken() -> None:
-        raise error
-
-    world.pauses = [broken]
+    world.pauses = [raising(error())]
     with pytest.raises(error):
         act(world, run, TRAFFIC.id)
     assert world.effects == [SHARES[0], BACK]

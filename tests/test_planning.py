@@ -56,7 +56,7 @@ def no_key(world: World) -> None:
 USAGE: dict[str, tuple[Callable[[World], None], dict[str, str], str, str]] = {
     "an unknown environment": (lambda _w: None, {"environment": "staging"}, "no environment 'staging'", "production"),
     "an unknown release": (lambda _w: None, {"release": "v9"}, "no release 'v9'", "git tag"),
-    "split weights": (lambda w: w.weights.update(blue=10, green=90), {}, "splits the traffic", "deploykit runs"),
+    "split weights": (lambda w: w.shift(10), {}, "splits the traffic", "deploykit runs"),
     "a release that is live": (lambda _w: None, {"release": "v1"}, "live already", "nothing to deploy"),
     "a missing notebook": (without_notebook, {}, "04_watch.ipynb is missing", "deploykit init"),
     "a file that is no notebook": (no_notebook, {}, "not a notebook", "JupyterLab"),
@@ -107,7 +107,7 @@ def test_a_plan_holds_what_was_decided_and_is_signed_by_its_operator(world: Worl
 
 
 def test_the_idle_colour_is_the_candidate_whichever_it_is(world: World) -> None:
-    world.weights.update(blue=100, green=0)
+    world.shift(100)
     plan = world.plan(approved=False).plan
     assert (plan.live.colour, plan.live.version, plan.candidate.colour) == ("blue", "old", "green")
 

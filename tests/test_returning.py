@@ -20,7 +20,7 @@ BACK = "weights blue 0, green 100"
 def outside(world: World) -> World:
     """Green is live in the plan, and weights were split since."""
     world.plan(approved=False)
-    world.weights.update(blue=10, green=90)
+    world.shift(10)
     return world
 
 

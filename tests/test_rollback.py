@@ -19,7 +19,7 @@ BACK = "weights blue 0, green 100"
 def run(world: World) -> Run:
     """A run without an approval, whose weights are split and whose environment belongs to another run by now."""
     planned = world.plan(approved=False)
-    world.weights.update(blue=50, green=50)
+    world.shift(50)
     return planned
 
 
@@ -45,7 +45,7 @@ def test_the_intent_comes_first_and_no_lock_or_approval_is_asked(world: World, r
 
 def test_it_can_be_asked_again(world: World, run: Run) -> None:
     traffic_back(run, "once")
-    world.weights.update(blue=10, green=90)
+    world.shift(10)
     traffic_back(run, "twice")
     assert world.weights == LIVE
 
@@ -64,9 +64,7 @@ def test_without_a_store_traffic_goes_back_and_the_spool_says_so(world: World, r
     assert (run.state().rolled_back, run.state().returned) == ("bob says so", "bob says so")
 
 
-def test_the_intent_is_spooled_before_traffic_moves(
-    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_intent_is_spooled_before_traffic_moves(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     spooled = run.store.folder / "spool" / f"{run.id}.jsonl"
     lines: list[int] = []
     world.at_effect = lambda _effect: lines.append(len(spooled.read_bytes().splitlines()))
@@ -143,7 +141,7 @@ def test_the_only_run_that_is_not_sealed_is_found_by_its_folder(run: Run) -> Non
 
 
 def test_a_sealed_or_damaged_folder_is_no_candidate(world: World, run: Run) -> None:
-    world.weights.update(LIVE)
+    world.shift(0)
     sealed, damaged = world.plan(approved=False), world.plan(approved=False)
     (sealed.folder / rollback.SEAL).write_text("sealed", "utf-8")
     (damaged.folder / "plan.json").write_text("{", "utf-8")
@@ -151,7 +149,7 @@ def test_a_sealed_or_damaged_folder_is_no_candidate(world: World, run: Run) -> N
 
 
 def test_two_candidates_are_named(world: World, run: Run) -> None:
-    world.weights.update(LIVE)
+    world.shift(0)
     other = world.plan(approved=False)
     with pytest.raises(UsageError, match=f"{run.id}.*{other.id}|{other.id}.*{run.id}"):
         planned(run.settings, "")

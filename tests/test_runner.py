@@ -162,7 +162,7 @@ def test_a_rollback_whose_items_do_not_all_pass_is_incomplete(run: Run, kernel: 
 
 
 def test_traffic_that_went_back_without_a_rollback_is_held(run: Run, kernel: Kernel) -> None:
-    kernel.does["blue-green"] = lambda: run.append(Type.TRAFFIC_RETURNED, data={"reason": "held too long"})  # type: ignore[assignment,return-value]
+    kernel.does["blue-green"] = lambda: run.append(Type.TRAFFIC_RETURNED, data={"reason": "held too long"})  # type: ignore[assignment]  # what it returns is not looked at
     with pytest.raises(HeldError, match="held too long") as caught:
         runner.forward(run, quiet)
     assert caught.value.exit_code is Exit.HELD
@@ -170,7 +170,7 @@ def test_traffic_that_went_back_without_a_rollback_is_held(run: Run, kernel: Ker
 
 
 def test_an_unknown_step_asks_for_its_probe(run: Run, kernel: Kernel) -> None:
-    kernel.does["blue-green"] = lambda: run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})  # type: ignore[assignment,return-value]
+    kernel.does["blue-green"] = lambda: run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})  # type: ignore[assignment]  # what it returns is not looked at
     with pytest.raises(StepUnknownError, match=r"the end of blue-green\.deploy was not seen") as caught:
         runner.forward(run, quiet)
     assert caught.value.exit_code is Exit.UNKNOWN
@@ -318,7 +318,7 @@ def test_weights_that_a_notebook_left_split_are_sent_back_however_it_ended(
 ) -> None:
     def split() -> None:
         begin_traffic(run)
-        world.weights.update(blue=10, green=90)
+        world.shift(10)
         if error:
             raise error
 
@@ -330,7 +330,7 @@ def test_weights_that_a_notebook_left_split_are_sent_back_however_it_ended(
 
 
 def test_a_replay_never_touches_traffic(world: World, run: Run, kernel: Kernel) -> None:
-    world.weights.update(blue=10, green=90)
+    world.shift(10)
     kernel.does["blue-green"] = lambda: None
     runner.execute(run, checklist().find_phase("blue-green"), "replay", quiet)
     assert kernel.executed == [("03_blue_green", "replay")]
@@ -345,14 +345,14 @@ def test_whole_weights_are_left_as_they_are(world: World, run: Run) -> None:
 
 
 def test_split_weights_of_another_run_are_left_to_it(world: World, run: Run) -> None:
-    world.weights.update(blue=10, green=90)
+    world.shift(10)
     run.store.take_lock(run.place, "another-run", "bob")
     runner.make_whole(run, "it ended")
     assert world.effects == []
 
 
 def test_a_full_disk_does_not_keep_weights_from_being_made_whole(world: World, run: Run) -> None:
-    world.weights.update(blue=10, green=90)
+    world.shift(10)
 
     def full(*_: object, **__: object) -> None:
         raise StoreError("database or disk is full")

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -129,6 +130,10 @@ class World:
         if fault is Fault.SLOW:
             time.sleep(0.05)
         return fault
+
+    def shift(self, blue: int) -> None:
+        """Weights are set past deploykit, as by somebody else."""
+        self.weights.update({"blue": blue, "green": 100 - blue})
 
     def change(self, call: str, effect: str, happen: Callable[[], None]) -> None:
         """A call that changes something."""
@@ -288,9 +293,7 @@ class FakePlatform(_Port):
             for old in known:
                 if old.id == deployment:
                     new = replace(old, id=f"back-to-{old.id}", status=self.world.lands.upper(), state=self.world.lands)
-                    self.world.change(
-                        "platform.roll_back", f"roll back {service}", lambda s=service, n=new: self._add(s, n)
-                    )
+                    self.world.change("platform.roll_back", f"roll back {service}", partial(self._add, service, new))
                     return
         raise Rejected(f"no deployment {deployment}")
 
@@ -301,7 +304,7 @@ class FakePlatform(_Port):
 class FakeHttp(_Port):
     """Each colour at its own address; the service's address goes through the router."""
 
-    def get(self, url: str, *, timeout: float = 5.0) -> Answered:
+    def get(self, url: str, *, timeout: float = 5.0) -> Answered:  # noqa: ARG002 - the port's
         self.world.ask("http.get")
         host, _, path = url.removeprefix("https://").partition("/")
         self.world.ask(f"http.get {host}")
@@ -322,7 +325,7 @@ class FakeHttp(_Port):
 
 
 class FakeMetrics(_Port):
-    def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:
+    def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:  # noqa: ARG002 - the port's
         self.world.ask("metrics.series")
         value = self.world.served.get(query, 1000.0 if query.startswith("requests") else 0.0)
         points = () if value is None else ((end.timestamp() - self.world.points_age, value),)
@@ -343,7 +346,7 @@ class FakeChat(_Port):
         found = [m for k, m in self.world.messages if (k, m.channel, m.run) == (kind, channel, run)]
         return found[0] if found else None
 
-    def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:
+    def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:  # noqa: ARG002 - the port's
         message = Message(channel, f"{len(self.world.messages)}.0", "deploykit", text, run)
         self.world.change("chat.post", f"post {kind}", lambda: self.world.messages.append((kind, message)))
         return message
@@ -370,6 +373,7 @@ def inject(world: World, patch: pytest.MonkeyPatch) -> None:
         adapters[port] = dict.fromkeys(providers.ADAPTERS[port], module.__name__)
     patch.setattr(providers, "ADAPTERS", adapters)
     patch.setattr(ssh, "verify", _remembering(ssh.verify))
+    assert send_back.__kwdefaults__ is not None
     patch.setitem(send_back.__kwdefaults__, "wait", lambda seconds: time.sleep(min(seconds, 0.005)))
 
 
@@ -394,8 +398,8 @@ def make_team(home: Path) -> None:
         'requests = "r"': 'requests = "requests $colour"',
         'errors = "e"': 'errors = "errors $colour"',
         'slow = "s"': 'slow = "slow $colour"',
-        'router = {url = "https://router.example.com"}': 'router = {url = "https://router.example.com", late = "20ms"}\n'
-        'smoke = [{path = "/products", contains = "answers"}, {path = "/cart"}]',
+        'router = {url = "https://router.example.com"}': 'router = {url = "https://router.example.com", '
+        'late = "20ms"}\nsmoke = [{path = "/products", contains = "answers"}, {path = "/cart"}]',
         'token = "env:RAILWAY_TOKEN"}': 'token = "env:RAILWAY_TOKEN", deploy_timeout = "200ms"}',
     }.items():
         assert old in text

@@ -12,7 +12,7 @@ from deploykit import checklist, execution, progress, report
 from deploykit import settings as settings_module
 from deploykit.checks.watch import Watched, watch
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import DeploykitError, NotPassedError, RolledBackError, UsageError
+from deploykit.errors import DeploykitError, HeldError, NotPassedError, RolledBackError, UsageError
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
@@ -170,7 +170,11 @@ class Phase:
 
     def _watch(self, items: tuple[str, ...], display: live.Display) -> None:
         began = time.monotonic()
-        watched = watch(self._context(display))
+        try:
+            watched = watch(self._context(display))
+        except StopAskedError as stopped:
+            kind = RolledBackError if self.run.state().rolled_back else HeldError
+            raise kind(str(stopped), where="watch", mend=f"`deploykit status {self.run.id}` says why") from stopped
         results = [self._item(item).load()(None, watched) for item in items]
         self._roll_back_if_told(watched)
         for result in results:

@@ -52,7 +52,7 @@ def item(title: str, result: Result) -> Bundle:
         "text/html": _block(body + _evidence(result.evidence)),
         "text/markdown": f"**{sign} {word}** {_markdown(result.item)}: {_markdown(result.summary)}",
         ITEM_TYPE: {
-            "item": result.item,
+            "item": redact.text(result.item),
             "outcome": word,
             "summary": redact.text(result.summary),
             "mend": redact.text(result.mend),
@@ -72,6 +72,7 @@ def scraps(result: Result) -> tuple[Bundle, ...]:
 
 
 def _scrap(name: str, data: dict[str, Any]) -> Bundle:
+    name = redact.text(name)
     scrap = {"name": name, "data": data, "encoder": "json", "version": 1}
     return Bundle({SCRAP_TYPE: scrap}, {"scrapbook": {"name": name, "data": True, "display": False}})
 
@@ -202,4 +203,4 @@ def _flat(text: str) -> str:
 
 def _markdown(text: str) -> str:
     """Outside text is never formatted into Markdown: every character that could mean something is escaped."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>~$&:/@" else c for c in _flat(text))
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>~$&:/@=^" else c for c in _flat(text))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploykit import redact
 from deploykit.errors import StoreError
 from deploykit.journal import spool
-from deploykit.journal.events import Actor, Type
+from deploykit.journal.events import Actor, Event, Type
 from deploykit.run import Run
 from tests.world import SERVICE, World
 
@@ -24,6 +25,12 @@ def run(world: World) -> Run:
 
 def file(run: Run) -> Path:
     return run.store.folder / "spool" / f"{run.id}.jsonl"
+
+
+def lines(event: Event) -> list[dict[str, Any]]:
+    """The lines that a merge took in, as its event holds them."""
+    found: Any = event.data["lines"]
+    return list(found)
 
 
 def write(run: Run, kind: Type, reason: str) -> None:
@@ -42,9 +49,9 @@ def test_what_was_spooled_becomes_one_event_and_what_it_means(world: World, run:
     assert spool.merge(run.store, run.id, SERVICE) == 2
     merged, asked, returned = world.events()[1:]
     assert (merged.type, merged.actor) == (Type.SPOOL_MERGED, SERVICE)
-    assert [line["type"] for line in merged.data["lines"]] == ["rollback.asked", "traffic.returned"]  # type: ignore[union-attr,index,call-overload]
+    assert [line["type"] for line in lines(merged)] == ["rollback.asked", "traffic.returned"]
     assert (asked.actor, returned.actor) == (GUARD, GUARD)
-    assert returned.data["spooled_at"] == merged.data["lines"][1]["at"]  # type: ignore[index,call-overload]
+    assert returned.data["spooled_at"] == lines(merged)[1]["at"]
     assert (run.state().rolled_back, run.state().returned) == ("errors", "errors, too")
 
 
@@ -89,7 +96,7 @@ def test_half_a_line_is_kept_as_it_is_and_the_next_one_is_whole(world: World, ru
     write(run, Type.TRAFFIC_RETURNED, "the guard did")
     assert spool.merge(run.store, run.id, SERVICE) == 2
     (merged,) = world.said(Type.SPOOL_MERGED)
-    assert merged.data["lines"][0] == {"torn": whole[: len(whole) // 2].decode()}  # type: ignore[index,call-overload]
+    assert lines(merged)[0] == {"torn": whole[: len(whole) // 2].decode()}
     assert (run.state().rolled_back, run.state().returned) == ("", "the guard did")
 
 
