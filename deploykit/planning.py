@@ -161,10 +161,12 @@ def code_hash(notebook: bytes) -> str:
     try:
         cells: list[dict[str, Any]] = json.loads(notebook)["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in code if not _tagged(cell, "parameters", "injected-parameters")]
-    except (ValueError, KeyError, TypeError) as error:
+        injected = (cell for cell in code if "injected-parameters" in cell.get("metadata", {}).get("tags", []))
+        # Only the first: papermill writes that one anew, and another of that tag would run as it is.
+        left_out = next(injected, None)
+        return sha256(canonical(["".join(cell["source"]) for cell in code if cell is not left_out]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError("not a notebook", where="runbooks", mend="open it in JupyterLab and save it") from error
-    return sha256(canonical(sources))
 
 
 def _tagged(cell: dict[str, Any], *tags: str) -> bool:

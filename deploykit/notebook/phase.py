@@ -12,14 +12,15 @@ from deploykit import checklist, execution, progress, report
 from deploykit import settings as settings_module
 from deploykit.checks.watch import Watched, watch
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import NotPassedError, RolledBackError, UsageError
+from deploykit.errors import HeldError, NotPassedError, RolledBackError, UsageError
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.state import State, Status
-from deploykit.model import Answer, Evidence, Json, Outcome, Result
+from deploykit.model import Answer, Evidence, Json, Kind, Outcome, Result
 from deploykit.notebook import forms, live, show
 from deploykit.providers import connect
+from deploykit.rollback import traffic_back
 from deploykit.run import Run, login, write_atomically
 
 #: Names the run where no parameter does, for tools that execute notebooks without any.
@@ -67,6 +68,8 @@ class Phase:
     def _begin(self) -> None:
         state = self.run.state()
         live.publish(show.head(self.run.plan, self.phase.title, tuple((i.id, i.title) for i in self.items), state))
+        if state.sealed:
+            self.mode = "replay"  # what is sealed is only shown
         if self.mode == "replay":
             return
         spool.merge(self.run.store, self.run.id, self.run.actor)
@@ -94,7 +97,7 @@ class Phase:
 
     def check(self, item: str) -> None:
         """Look at one item and show what was found. An item that passed before is shown as it was."""
-        found = self._item(item)
+        found = self._item(item, but_not=Kind.ACTION)
         display = live.Display(item, found.title)
         if self.mode != "replay" and not self._passed(item):
             self._require_idle()
@@ -109,7 +112,7 @@ class Phase:
         Raises:
             DeploykitError: It did not pass, or may not be begun; in JupyterLab the gate says so, headless this call.
         """
-        found = self._item(item)
+        found = self._item(item, but_not=Kind.CHECK)
         display = live.Display(item, found.title)
         if self.mode == "replay" or item in self.run.state().items:
             self._show(item, display)
@@ -196,7 +199,11 @@ class Phase:
 
     def _watch(self, items: tuple[str, ...], display: live.Display) -> None:
         began = time.monotonic()
-        watched = watch(self._context(display))
+        try:
+            watched = watch(self._context(display))
+        except StopAskedError as stopped:
+            kind = RolledBackError if self.run.state().rolled_back else HeldError
+            raise kind(str(stopped), where="watch", mend=f"`deploykit status {self.run.id}` says why") from stopped
         results = [self._item(item).load()(None, watched) for item in items]
         self._roll_back_if_told(watched)
         for result in results:
@@ -208,10 +215,8 @@ class Phase:
 
     def _roll_back_if_told(self, watched: Watched) -> None:
         verdict = watched.verdict
-        if verdict is None or verdict.answer is not Answer.ROLL_BACK:
-            return
-        execution.ask_rollback(self.run, verdict.reason)
-        execution.return_traffic(self.run, verdict.reason)
+        if verdict is not None and verdict.answer is Answer.ROLL_BACK:
+            traffic_back(self.run, verdict.reason)
 
     def _context(self, display: live.Display) -> Context:
         def told(line: str, evidence: Evidence) -> None:
@@ -246,10 +251,13 @@ class Phase:
     def _timeline(self) -> tuple[Json, ...]:
         return tuple(event.model_dump(mode="json") for event in self.run.events())
 
-    def _item(self, item: str) -> checklist.Item:
+    def _item(self, item: str, *, but_not: Kind | None = None) -> checklist.Item:
         found = checklist.checklist().find(item)
         if found.phase != self.phase.id:
             raise UsageError(f"{item} belongs to phase {found.phase}", where=self.phase.notebook, mend="call it there")
+        if found.kind is but_not:
+            call = {Kind.CHECK: "phase.check", Kind.ACTION: "phase.act"}[found.kind]
+            raise UsageError(f"{item} is of kind {found.kind}", where=self.phase.notebook, mend=f"call {call}")
         return found
 
     def _passed(self, item: str) -> bool:
