@@ -617,6 +617,15 @@ def test_a_router_that_was_restarted_under_a_step_fails_it(world: World) -> None
     assert world.weights == LIVE
 
 
+def test_counters_that_cannot_be_read_are_an_error_and_traffic_goes_back(world: World) -> None:
+    run = ready(world)
+    world.broken["router.counts"] = Fault.DOWN
+    with pytest.raises(HeldError, match=r"error: router\.counts did not answer"):
+        act(world, run, TRAFFIC.id)
+    assert world.weights == LIVE
+    assert run.state().items[TRAFFIC.id].outcome is Outcome.ERROR
+
+
 def test_a_slow_router_is_no_fault(world: World) -> None:
     run = ready(world)
     world.fail("router.set_weights", Fault.SLOW)
