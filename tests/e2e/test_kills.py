@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ Shifting = tuple[Project, str, subprocess.Popen[str]]
 
 def kernel_of(process: subprocess.Popen[str]) -> psutil.Process:
     """The notebook's kernel below a runner."""
-    kernels = [c for c in psutil.Process(process.pid).children() if "ipykernel_launcher" in " ".join(c.cmdline())]
+    kernels = [c for c in psutil.Process(process.pid).children() if "kernelside.py" in " ".join(c.cmdline())]
     assert len(kernels) == 1
     return kernels[0]
 
@@ -113,7 +112,7 @@ def test_papermill_runs_a_notebook_with_our_engine(project: Project, tmp_path: P
     command = [sys.executable, "-m", "papermill", "--engine", "deploykit", str(notebook), str(tmp_path / "out.ipynb")]
     done = subprocess.run(
         [*command, "-p", "run", run],
-        env=project.environment | {"PYTHONPATH": os.pathsep.join([project.environment["PYTHONPATH"]])},
+        env=project.environment,
         capture_output=True,
         text=True,
         check=False,
