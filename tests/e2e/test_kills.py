@@ -64,7 +64,12 @@ def test_the_runner_is_told_to_stop(shifting: Shifting, number: signal.Signals) 
 
 def test_a_cell_takes_too_long(project: Project) -> None:
     settings = project.home / "deploykit.toml"
-    settings.write_text(settings.read_text().replace("[shift]", '[shift]\ncell_timeout = "5s"'))
+    text = (
+        settings.read_text()
+        .replace("[shift]", '[shift]\ncell_timeout = "8s"')
+        .replace("seconds = 240", "seconds = 1200")
+    )
+    settings.write_text(text)
     run = project.plan("v1.5.0")
     ended((project, run, project.start("run", run)), Exit.HELD, "timed-out")
 
