@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +47,15 @@ class Project:
     @property
     def command(self) -> list[str]:
         return [sys.executable, "-m", "deploykit"]
+
+    def set(self, **replaced: str) -> None:
+        """Change values of `[shift]` before a plan is made."""
+        file = self.home / settings_module.FILE
+        before, head, after = file.read_text().partition("[shift]\n")
+        for name, value in replaced.items():
+            after, found = re.subn(rf"\b{name} = [^,\n}}]+", f"{name} = {value}", after)
+            head += "" if found else f"{name} = {value}\n"
+        file.write_text(before + head + after)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

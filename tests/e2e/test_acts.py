@@ -60,6 +60,7 @@ def read_back(folder: Path) -> None:
 
 
 def test_a_release_with_errors_is_stopped_at_ten_percent(project: Project) -> None:
+    project.set(seconds="900", requests="100")  # long enough that one error in ten is as good as certain to be seen
     run = project.plan("v1.6.0")
     done = project.call("run", run)
     assert done.returncode == Exit.ROLLED_BACK, done.stderr
@@ -82,6 +83,7 @@ def test_a_release_with_errors_is_stopped_at_ten_percent(project: Project) -> No
 
 
 def test_a_slow_release_is_stopped_too(project: Project) -> None:
+    project.set(seconds="900", requests="100")
     run = project.plan("v1.7.0")
     assert project.call("run", run).returncode == Exit.ROLLED_BACK
     assert project.weights() == {"green": 100, "blue": 0}

@@ -63,13 +63,7 @@ def test_the_runner_is_told_to_stop(shifting: Shifting, number: signal.Signals) 
 
 
 def test_a_cell_takes_too_long(project: Project) -> None:
-    settings = project.home / "deploykit.toml"
-    text = (
-        settings.read_text()
-        .replace("[shift]", '[shift]\ncell_timeout = "8s"')
-        .replace("seconds = 240", "seconds = 1200")
-    )
-    settings.write_text(text)
+    project.set(cell_timeout='"8s"', seconds="1200")
     run = project.plan("v1.5.0")
     ended((project, run, project.start("run", run)), Exit.HELD, "timed-out")
 
@@ -88,8 +82,7 @@ def test_the_runner_is_killed_and_the_guard_returns_traffic(shifting: Shifting) 
 
 
 def test_a_resume_before_the_guard_acts_goes_on_where_it_was(project: Project) -> None:
-    settings = project.home / "deploykit.toml"
-    settings.write_text(settings.read_text().replace('guard = "6s"', 'guard = "60s"'))
+    project.set(guard='"60s"')
     run, process = start_shifting(project)
     kernel = kernel_of(process)
     process.kill()
