@@ -22,12 +22,13 @@ from deploykit.run import Run
 GOOD, BAD = "v1.5.0", "v1.6.0"
 
 
-def play(home: Path, *, postgres_dsn: str | None = None, rate: float = 200.0) -> None:
+def play(home: Path, *, postgres_dsn: str | None = None, port: int | None = None, rate: float = 200.0) -> None:
     """Start the sandbox, deploy a healthy release, then one that fails a tenth of its requests.
 
     Args:
         home: Where settings and state of the demo are; the archive goes to `reports/` beside the folder it is run in.
         postgres_dsn: An own PostgreSQL server.
+        port: Where the shop answers; else a free port.
         rate: Requests a second through the proxy.
 
     Raises:
@@ -46,7 +47,8 @@ def play(home: Path, *, postgres_dsn: str | None = None, rate: float = 200.0) ->
     archive, runbooks = os.path.relpath(Path("reports").resolve(), home), os.path.relpath(packed_runbooks(), home)
     _title("Starting PostgreSQL, Envoy, two copies of a shop, its visitors, and stand-ins for four vendors")
     try:
-        with Sandbox.start(home / "sandbox", rate=rate, postgres_dsn=postgres_dsn, load_seconds=900) as box:
+        folder, ports = home / "sandbox", {"proxy": port} if port else {}
+        with Sandbox.start(folder, rate=rate, postgres_dsn=postgres_dsn, load_seconds=900, ports=ports) as box:
             file = write_project(home, box.addresses, archive=archive, runbooks=runbooks)
             stage = _Stage(file)
             stage.act_one()

@@ -15,12 +15,13 @@ import click
     help="Where the demo keeps its settings and state.",
 )
 @click.option("--postgres", metavar="DSN", help="A PostgreSQL of your own instead of the wheel's.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where the shop answers; else a free port.")
 @click.option("--rate", type=float, default=200.0, show_default=True, help="Requests a second through the proxy.")
-def demo(home: Path, postgres: str | None, rate: float) -> None:
+def demo(home: Path, postgres: str | None, port: int | None, rate: float) -> None:
     """Deploy a good release and a bad one to a real service on this machine, and keep both records."""
     from deploykit.demo import play
 
-    play(home, postgres_dsn=postgres, rate=rate)
+    play(home, postgres_dsn=postgres, port=port, rate=rate)
 
 
 @click.command()
