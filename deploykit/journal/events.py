@@ -65,7 +65,7 @@ class Draft(Record):
     data: Json = Field(default_factory=dict)
 
 
-class Event(Record):
+class Event(Draft):
     """One event.
 
     Attributes:
@@ -76,19 +76,11 @@ class Event(Record):
     """
 
     v: Literal[1] = 1
-    run: str
     seq: int = Field(ge=1)
     at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
     boot: str
     boot_ns: int
-    actor: Actor
     host: str
-    fence: int = 0
-    type: Type
-    item: str = ""
-    step: str = ""
-    op: str = ""
-    data: Json = Field(default_factory=dict)
     prev: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     @property
