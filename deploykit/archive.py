@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deploykit import checklist, redact, report
+from deploykit import checklist, redact, report, rollback
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.journal.events import Type
 from deploykit.journal.state import State, Status
@@ -17,7 +17,7 @@ from deploykit.model import Evidence, Json, Outcome, Result, sha256
 from deploykit.run import Run, write_atomically
 from deploykit.signoff import policy, ssh
 
-SUMS, SEAL, HEAD = "SHA256SUMS", "SHA256SUMS.sig", "HEAD"
+SUMS, SEAL, HEAD = "SHA256SUMS", rollback.SEAL, "HEAD"
 
 
 def export(run: Run) -> None:

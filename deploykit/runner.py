@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -134,7 +134,7 @@ def make_whole(run: Run, reason: str) -> None:
     try:
         split = is_split(connect(run.settings, run.environment).router.weights())
     except ProviderError as error:
-        if not any(step.startswith("blue-green.traffic/") for step in run.begun()):
+        if not _moved_traffic(run.begun()):
             return
         raise RollbackIncompleteError(
             f"the router does not answer, so the weights are not known: {error.what}",
@@ -144,6 +144,10 @@ def make_whole(run: Run, reason: str) -> None:
     if split:
         return_traffic(run, reason)
     GuardProcess(run).stand_down()
+
+
+def _moved_traffic(steps: Iterable[str]) -> bool:
+    return any(step.startswith("blue-green.traffic/") for step in steps)
 
 
 def _require_open(run: Run) -> None:
@@ -183,7 +187,7 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
         )
     if state.phases.get(phase.id) == "passed":
         return
-    if state.steps and any(name.startswith("blue-green.traffic/") for name in state.steps):
+    if _moved_traffic(state.steps):
         mend = f"`deploykit rollback {run.id}`, or `deploykit resume {run.id}` to look again"
         raise Waiting(f"{_shut(run, phase)}; the candidate has all traffic", where=run.id, mend=mend)
     raise NotPassedError(
@@ -249,7 +253,7 @@ def replay_apart(run: Run, phase: Phase) -> None:
         NotPassedError: It could not be archived; what was done is in the journal all the same.
     """
     command = [sys.executable, "-m", "deploykit.runner", str(run.settings.source), run.id, phase.id]
-    environment = {name: value for name, value in os.environ.items() if name != "DEPLOYKIT_MODE"}
+    environment = {name: value for name, value in os.environ.items() if name != settings_module.MODE}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != Exit.DONE:
         said = done.stderr.strip().splitlines()[-1:] or ["no reason given"]

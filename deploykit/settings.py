@@ -17,6 +17,8 @@ from deploykit.model import Colour, Record, TrafficStep, sha256
 
 FILE = "deploykit.toml"
 VARIABLE = "DEPLOYKIT_SETTINGS"
+#: Tells a kernel that the engine started how it is run: `run` or `replay`.
+MODE = "DEPLOYKIT_MODE"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

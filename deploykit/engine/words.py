@@ -8,8 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from deploykit import settings
+
 #: The environment variable by which the kernel knows whether effects are wanted.
-MODE = "DEPLOYKIT_MODE"
+MODE = settings.MODE
 Mode = Literal["run", "replay"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -263,8 +262,3 @@ def _require_fence(connection: sa.Connection, fence: Lock, place: tuple[str, str
             where="lock",
             mend="nothing was done; `deploykit status` shows what happened meanwhile",
         )
-
-
-def process_id() -> str:
-    """This process, for a reader: host and pid."""
-    return f"{_host()}:{os.getpid()}"

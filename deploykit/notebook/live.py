@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from deploykit import plots
+from deploykit import plots, settings
 from deploykit.model import Evidence, Figure
 from deploykit.notebook import show
 
 Mode = Literal["run", "replay", "step"]
 #: The engine sets it for the kernels that it starts; a kernel without it belongs to a person.
-VARIABLE = "DEPLOYKIT_MODE"
+VARIABLE = settings.MODE
 #: A picture is drawn again at most this often while work is under way.
 PICTURE_SECONDS = 3.0
 
