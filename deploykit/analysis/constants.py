@@ -1,0 +1,45 @@
+"""Every threshold of the judge, with its meaning. Fixed once on the development cases; none is a setting."""
+
+from __future__ import annotations
+
+# How sure the judge is before it sends a release back.
+
+#: Of counts: how often, at most, a release that is no worse may be sent back, over all metrics and all looks.
+ALPHA = 0.01
+#: Of plain series, whose noise is known only from their own past: five in a hundred, which is what a team bears.
+ALPHA_SERIES = 0.05
+#: Confidence of the intervals that are shown.
+CONFIDENCE = 0.99
+#: The part of alpha that all metrics that are not critical have together: they need stronger evidence.
+MINOR = 0.3
+
+# What matters.
+
+#: A change of a level by less than a tenth does not matter; of a share, by less than a thousandth.
+MATTERS = 0.1
+MATTERS_SHARE = 0.001
+
+# Plain series: how many points lie beyond what the reference lets expect.
+
+#: Fewer known points are no reference.
+FEWEST = 5
+#: Deviations from the reference at which exceedances are counted.
+LEVELS = (2.0, 4.0, 8.0)
+#: P(T > level) of Student's t with three degrees of freedom: what is expected where nothing was counted yet.
+TAIL = (0.0697, 0.0140, 0.00204)
+#: As how many points that expectation counts.
+PRIOR_POINTS = 20.0
+#: No exceedance is taken to be rarer than this: something always happens.
+RAREST = 0.002
+#: As how many pairs of neighbours "they are independent" counts, and as how many exceedances the Gaussian chain.
+PRIOR_PAIRS = 10.0
+PRIOR_AGAIN = 4.0
+#: What a bad release may do: so many of its points lie beyond a level.
+EXCEEDING = (0.3, 0.9)
+#: Half the median deviation of a normal, within which 26 % lie: a series that stays there has become calmer.
+CALM, CALM_SHARE = 0.337, 0.264
+
+# Counts: a rate beside another.
+
+#: How many times worse the candidate may be.
+RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
