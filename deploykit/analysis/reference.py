@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -24,7 +25,11 @@ AROUND = 2
 #: Another way to expect must be so much better than the plain level to be used.
 BETTER = 0.8
 
-Expect = Callable[[float], float]
+#: A trend within a short history is believed from so many standard errors on, and for as long again as it was seen.
+TREND = 2.0
+
+#: The places, lowest and highest, where a series may be at a moment; mostly one and the same.
+Expect = Callable[[float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,9 @@ class Reference:
     Attributes:
         words: What was used, for a reader.
         scale: The axis on which everything is measured.
-        expect: The place where it should be at a moment (unix seconds).
+        expect: The places, lowest and highest, where it should be at a moment (unix seconds).
         spread: The usual distance from there, never less than half of what matters.
-        above: Its habits above that place, `below` those below, `near` that of lying very near.
+        above: Its habits above that place, `below` those below, `near` that of lying very near, of a control.
         count: How many points it rests on.
     """
 
@@ -46,18 +51,23 @@ class Reference:
     spread: float
     above: tuple[Habit, ...]
     below: tuple[Habit, ...]
-    near: Habit
+    near: Habit | None
     count: int
 
     def residual(self, at: float, value: float) -> float:
-        """How many usual distances above its place a value lies."""
-        return (self.scale.place(value) - self.expect(at)) / self.spread
+        """How many usual distances above (or, negative, below) its places a value lies."""
+        place, (low, high) = self.scale.place(value), self.expect(at)
+        return (place - min(max(place, low), high)) / self.spread
+
+    def margin(self, at: float) -> float:
+        """From how many usual distances on a change matters."""
+        return self.scale.margin(self.expect(at)[1]) / self.spread
 
     def band(self, at: float, width: float = 2.0) -> tuple[float, float]:
         """The values so many usual distances below and above, in the unit of the series, the smaller first."""
-        middle = self.expect(at)
-        low, high = (self.scale.value(middle + side * width * self.spread) for side in (-1, 1))
-        return min(low, high), max(low, high)
+        low, high = self.expect(at)
+        edges = (self.scale.value(low - width * self.spread), self.scale.value(high + width * self.spread))
+        return min(edges), max(edges)
 
 
 def from_history(points: Sequence[Point], unit: str, worse: str) -> Reference | None:
@@ -79,27 +89,54 @@ def from_history(points: Sequence[Point], unit: str, worse: str) -> Reference | 
     step = step_of(points)
     recent = _recent(placed, placed[-1][0], step)
     if len(placed) < 3 * len(recent):
-        level = median([place for _, place in placed])
-        words = f"the median of {len(placed)} points before"
-        return _reference(words, scale, lambda _at: level, [(placed, [place - level for _, place in placed])], step)
+        return _short(placed, scale, step)
     return _tried(placed, scale, step)
 
 
 def from_control(points: Sequence[Point], unit: str, worse: str) -> Reference | None:
     """The reference that the control gives: the median of what it showed so far, or lately."""
-    found = from_level(points, unit, worse)
-    return found and Reference(**{**vars(found), "words": f"the control's last {len(points)} points"})
-
-
-def from_level(points: Sequence[Point], unit: str, worse: str) -> Reference | None:
-    """A reference without regard to time: the median of these points; None where they are too few."""
     if len(points) < FEWEST - 1:
         return None
     scale = scale_of([value for _, value in points], unit, worse)
     placed = [(at, scale.place(value)) for at, value in points]
     level = median([place for _, place in placed])
     errors = [place - level for _, place in placed]
-    return _reference(f"{len(placed)} points", scale, lambda _at: level, [(placed, errors)], step_of(points))
+    found = _reference(f"the control's last {len(points)} points", scale, _flat(level), [(placed, errors)], step_of(points))
+    residuals = [error / found.spread for error in errors]
+    return replace(found, near=habits.calm(residuals, list(pairwise(residuals))))
+
+
+def _flat(level: float) -> Expect:
+    return lambda _at: (level, level)
+
+
+def _short(placed: Sequence[Point], scale: Scale, step: float) -> Reference:
+    """A history too short to be tried out: its median; where it clearly moves, it may stay or move on."""
+    level = median([place for _, place in placed])
+    found = _reference(
+        f"the median of {len(placed)} points before", scale, _flat(level), [(placed, [p - level for _, p in placed])], step
+    )
+    half = len(placed) // 2
+    early, late = placed[:half], placed[half:]
+    if half < FEWEST:
+        return found
+    first, last = (median([place for _, place in part]) for part in (early, late))
+    away = [place - first for _, place in early] + [place - last for _, place in late]
+    usual = habits.spread(away)
+    pairs = [(a / usual, b / usual) for a, b in pairwise(away)] if usual > 0 else []
+    sticky = habits.correlated(pairs)
+    # A median has 1.25 times the standard error of a mean; neighbours that stick together are fewer than they are.
+    error = 1.25 * usual * math.sqrt(2 / half * (1 + sticky) / (1 - sticky))
+    if abs(last - first) <= TREND * error:
+        return found
+    begin, end = late[len(late) // 2][0], placed[-1][0]
+    slope = (last - first) / (begin - early[half // 2][0])
+
+    def expect(at: float) -> tuple[float, float]:
+        moved = last + slope * min(at - begin, 2 * (end - placed[0][0]))
+        return min(level, last, moved), max(level, last, moved)
+
+    return replace(found, words=f"{len(placed)} points before, which move", expect=expect)
 
 
 def _recent(placed: Sequence[Point], until: float, step: float) -> Sequence[Point]:
@@ -110,8 +147,7 @@ def _recent(placed: Sequence[Point], until: float, step: float) -> Sequence[Poin
 
 
 def _level(placed: Sequence[Point], until: float, step: float) -> Expect:
-    level = median([place for _, place in _recent(placed, until, step)])
-    return lambda _at: level
+    return _flat(median([place for _, place in _recent(placed, until, step)]))
 
 
 def _seasonal(placed: Sequence[Point], until: float, step: float) -> Expect | None:
@@ -124,9 +160,10 @@ def _seasonal(placed: Sequence[Point], until: float, step: float) -> Expect | No
     last = _recent(placed, until, step)
     level = median([place for _, place in last])
 
-    def expect(at: float) -> float:
+    def expect(at: float) -> tuple[float, float]:
         usual = shape(at)
-        return level if usual is None else usual + move
+        place = level if usual is None else usual + move
+        return place, place
 
     return expect
 
@@ -180,7 +217,7 @@ def _trial(
         expect = way(placed[:low], start, step) if low >= FEWEST else None
         if expect and high > low:
             window = placed[low:high]
-            tried.append((window, [place - expect(at) for at, place in window]))
+            tried.append((window, [place - expect(at)[0] for at, place in window]))
     return tried
 
 
@@ -191,7 +228,7 @@ def _size(tried: Tried) -> float:
 def _reference(words: str, scale: Scale, expect: Expect, tried: Tried, step: float) -> Reference:
     """Measure the errors, and how they follow each other."""
     every = [error for _, errors in tried for error in errors]
-    usual = max(habits.spread(every), scale.margin(expect(tried[0][0][-1][0])) / 2)
+    usual = max(habits.spread(every), scale.margin(expect(tried[0][0][-1][0])[1]) / 2)
     residuals = [error / usual for error in every]
     pairs = []
     for window, errors in tried:
@@ -206,6 +243,6 @@ def _reference(words: str, scale: Scale, expect: Expect, tried: Tried, step: flo
         spread=usual,
         above=habits.beyond(residuals, pairs),
         below=habits.beyond([-residual for residual in residuals], turned),
-        near=habits.calm(residuals, pairs),
+        near=None,
         count=len(every),
     )

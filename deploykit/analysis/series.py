@@ -58,7 +58,8 @@ class SeriesTest:
         turned = bool(reference.scale.top)
         self.above = Straying(reference.above) if worse != "decrease" or turned else None
         self.below = Straying(reference.below) if worse == "either" or not self.above else None
-        self.near = Straying([reference.near]) if worse == "either" else None
+        # A past that wanders slowly is calm for a while by itself; a control at the same time is not.
+        self.near = Straying([reference.near]) if worse == "either" and reference.near else None
         self.log_e = 0.0
 
     def update(self, reference: Reference, at: float, value: float) -> float:
@@ -71,13 +72,13 @@ class SeriesTest:
         """
         residual = reference.residual(at, value)
         # Beyond a level, and by an amount that matters.
-        margin = reference.scale.margin(reference.expect(at)) / reference.spread
+        margin = reference.margin(at)
         logs = []
         for test, side in ((self.above, 1), (self.below, -1)):
             if test:
                 test.habits = reference.above if side > 0 else reference.below
                 logs.append(test.update([side * residual > max(level, margin) for level in LEVELS]))
-        if self.near:
+        if self.near and reference.near:
             self.near.habits = [reference.near]
             logs.append(self.near.update([abs(residual) < CALM]))
         self.log_e = log_mean_exp(logs)
