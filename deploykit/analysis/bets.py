@@ -34,12 +34,14 @@ def log_mean_exp(values: Iterable[float]) -> float:
     return log_sum_exp(values) - math.log(len(values))
 
 
-def beginning(look: int) -> float:
-    """The weight of a change that begins at this look, from 1: half on the first, the rest falling like 1/look².
+def beginning(look: int, first: float = 0.5) -> float:
+    """The weight of a change that begins at this look, from 1; after a look, `(1 - first) / look` is left for later.
 
-    A release that is bad is mostly bad at once; what is left for later, 0.5/look after a look, never runs out.
+    Args:
+        look: The number of the look.
+        first: The weight of the first one; a release that is bad is mostly bad at once.
     """
-    return 0.5 if look == 1 else 0.5 / (look * (look - 1))
+    return first if look == 1 else (1 - first) / (look * (look - 1))
 
 
 class Bets:

@@ -42,4 +42,4 @@ CALM, CALM_SHARE = 0.337, 0.264
 # Counts: a rate beside another.
 
 #: How many times worse the candidate may be.
-RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
+RATIOS = (2.0, 8.0, 40.0)

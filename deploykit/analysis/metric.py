@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from deploykit.analysis.constants import MATTERS
 from deploykit.analysis.points import Point, clean, growth, is_counter
 from deploykit.analysis.reference import Reference, from_control, from_history
 from deploykit.analysis.series import SeriesTest
@@ -23,12 +24,14 @@ class Metric:
         unit: `fraction`, `percent`, `ms`, `count`, `raw` and so on.
         worse: `increase`, `decrease` or `either`.
         critical: Whether it alone is enough, with ordinary evidence.
+        matters: The smallest relative change that does: 0.1 is a tenth.
     """
 
     name: str
     unit: str
     worse: str = "increase"
     critical: bool = True
+    matters: float = MATTERS
 
 
 class MetricWatch:
@@ -48,7 +51,7 @@ class MetricWatch:
         self.counter = metric.unit == "count" and is_counter(known)
         past = growth(known) if self.counter else known
         unit = "raw" if self.counter else metric.unit
-        self._past = _Side(metric.worse, from_history(past, unit, metric.worse))
+        self._past = _Side(metric.worse, from_history(past, unit, metric.worse, metric.matters))
         self._control = _Control(metric, unit) if controlled else None
         self._last: dict[str, Point] = {}
         self.log_e = 0.0
@@ -119,7 +122,7 @@ class _Control:
 
     def __init__(self, metric: Metric, unit: str) -> None:
         self.side = _Side(metric.worse, None)
-        self._unit = unit
+        self._unit, self._matters = unit, metric.matters
         self._points: deque[Point] = deque(maxlen=CONTROL_POINTS)
         # Errors are often sent only where there are some: nothing from the control, beside something, is none.
         self._sparse = unit == "count" and metric.worse == "increase"
@@ -135,5 +138,5 @@ class _Control:
         if self._sparse and not points and self._reported:
             points = [(look, 0.0) for look in self._looks]
             value = value or 0.0
-        self.side.reference = from_control(points, self._unit, self.side.worse) or self.side.reference
+        self.side.reference = from_control(points, self._unit, self.side.worse, self._matters) or self.side.reference
         return self.side.update(at, value)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from deploykit.analysis import habits
-from deploykit.analysis.constants import FEWEST
+from deploykit.analysis.constants import FEWEST, MATTERS
 from deploykit.analysis.habits import Habit
 from deploykit.analysis.points import Point, step_of
 from deploykit.analysis.scale import Scale, scale_of
@@ -70,7 +70,9 @@ class Reference:
         return min(edges), max(edges)
 
 
-def from_history(points: Sequence[Point], unit: str, worse: str) -> Reference | None:
+def from_history(
+    points: Sequence[Point], unit: str, worse: str, matters: float = MATTERS
+) -> Reference | None:
     """The reference that a history gives; None where it has too few points.
 
     A short one gives its median. A long one is tried out on its own past: the level of the last hour, and, where it
@@ -81,10 +83,11 @@ def from_history(points: Sequence[Point], unit: str, worse: str) -> Reference | 
         points: Clean and sorted, all before the change.
         unit: Of the values.
         worse: `increase`, `decrease` or `either`.
+        matters: The smallest relative change that does.
     """
     if len(points) < FEWEST:
         return None
-    scale = scale_of([value for _, value in points], unit, worse)
+    scale = scale_of([value for _, value in points], unit, worse, matters)
     placed = [(at, scale.place(value)) for at, value in points]
     step = step_of(points)
     recent = _recent(placed, placed[-1][0], step)
@@ -93,11 +96,13 @@ def from_history(points: Sequence[Point], unit: str, worse: str) -> Reference | 
     return _tried(placed, scale, step)
 
 
-def from_control(points: Sequence[Point], unit: str, worse: str) -> Reference | None:
+def from_control(
+    points: Sequence[Point], unit: str, worse: str, matters: float = MATTERS
+) -> Reference | None:
     """The reference that the control gives: the median of what it showed so far, or lately."""
     if len(points) < FEWEST - 1:
         return None
-    scale = scale_of([value for _, value in points], unit, worse)
+    scale = scale_of([value for _, value in points], unit, worse, matters)
     placed = [(at, scale.place(value)) for at, value in points]
     level = median([place for _, place in placed])
     errors = [place - level for _, place in placed]

@@ -27,12 +27,14 @@ class Scale:
         matters: The smallest absolute change that matters, in the same unit.
         top: Where the value is turned over, else 0.
         linear: `value / offset` instead, where negative values occur.
+        tenth: The smallest relative change that matters.
     """
 
     offset: float
     matters: float
     top: float = 0.0
     linear: bool = False
+    tenth: float = MATTERS
 
     def place(self, value: float) -> float:
         """The place of a value."""
@@ -51,7 +53,7 @@ class Scale:
         if self.offset <= 0:
             return 1.0
         level = self._unturned(place)
-        change = max(MATTERS * abs(level), self.matters)
+        change = max(self.tenth * abs(level), self.matters)
         return change / self.offset if self.linear else math.log1p(change / (max(level, 0.0) + self.offset))
 
     def _unturned(self, place: float) -> float:
@@ -60,22 +62,23 @@ class Scale:
         return place * self.offset if self.linear else math.exp(min(place, 700.0)) - self.offset
 
 
-def scale_of(values: Sequence[float], unit: str, worse: str) -> Scale:
+def scale_of(values: Sequence[float], unit: str, worse: str, matters: float = MATTERS) -> Scale:
     """The scale that fits the values of a reference.
 
     Args:
         values: Without missing ones.
         unit: `fraction` and `percent` are shares with a top; a `count` is whole, so one more than none is much.
         worse: `increase`, `decrease` or `either`.
+        matters: The smallest relative change that does.
     """
     if unit in TOPS:
         top = TOPS[unit]
         turned = worse == "decrease" and bool(values) and median(values) >= 0.9 * top
-        return Scale(offset=MATTERS_SHARE * top, matters=MATTERS_SHARE * top, top=top if turned else 0.0)
+        return Scale(offset=MATTERS_SHARE * top, matters=MATTERS_SHARE * top, top=top if turned else 0.0, tenth=matters)
     sizes = [abs(value) for value in values if value]
     if unit == "count" and 2 * len(sizes) <= len(values):
-        return Scale(offset=1.0, matters=MATTERS)
+        return Scale(offset=1.0, matters=MATTERS, tenth=matters)
     level = median(sizes) if sizes else 0.0
     if min(values, default=0.0) < 0:
-        return Scale(offset=level, matters=MATTERS * level, linear=True)
-    return Scale(offset=MATTERS * level, matters=MATTERS * MATTERS * level)
+        return Scale(offset=level, matters=MATTERS * level, linear=True, tenth=matters)
+    return Scale(offset=MATTERS * level, matters=MATTERS * MATTERS * level, tenth=matters)
