@@ -158,11 +158,16 @@ class Finding(Record):
 
 
 class Verdict(Record):
-    """The judge's answer, with its reason and its numbers."""
+    """The judge's answer, with its reason and its numbers.
+
+    Attributes:
+        certain_at: Unix seconds of the look that made it certain, where it says to go back.
+    """
 
     answer: Answer
     reason: str
     findings: tuple[Finding, ...] = ()
+    certain_at: float | None = None
 
 
 class Table(Record):

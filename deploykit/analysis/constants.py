@@ -5,7 +5,7 @@ from __future__ import annotations
 # How sure the judge is before it sends a release back.
 
 #: Of counts: how often, at most, a release that is no worse may be sent back, over all metrics and all looks.
-ALPHA = 0.01
+ALPHA = 0.02
 #: Of plain series, whose noise is known only from their own past: five in a hundred, which is what a team bears.
 ALPHA_SERIES = 0.05
 #: Confidence of the intervals that are shown.
@@ -43,3 +43,17 @@ CALM, CALM_SHARE = 0.337, 0.264
 
 #: How many times worse the candidate may be.
 RATIOS = (2.0, 8.0, 40.0)
+#: And how likely each is: most bad releases that anybody has to stop are several times worse.
+RATIO_WEIGHTS = (0.25, 0.65, 0.1)
+
+# When a release may pass.
+
+#: What the spreading of the bets costs on average, in log evidence: it is added to what certainty needs.
+SPREADING = 1.5
+#: Where no number of requests is asked for, so many times the rate must have been visible in each critical count,
+#: or an absolute rate of so much.
+SEEN_RATIO, SEEN_RATE = 5.0, 0.005
+#: No fewer points of a plain series can pass: they could not have spoken against it either.
+FEWEST_LIVE = 2
+#: When so many looks in a row show no critical metric, the data is late.
+LATE_LOOKS = 3

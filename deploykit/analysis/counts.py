@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from deploykit.analysis.bets import Bets, log_mean_exp, log_sum_exp
-from deploykit.analysis.constants import RATIOS
+from deploykit.analysis.constants import RATIO_WEIGHTS, RATIOS
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.rates import SWING_SECONDS, Bucket, Past, RateTest, learn
 
 #: Where there is a control for a while, the part of the evidence that is kept for the time when there is none.
-ALONE = 0.1
+ALONE = 0.05
+#: The last so many mixes of traffic are remembered.
+EPOCHS = 8
 #: Without a control, a rate must have doubled to be worse than its past: it also drifts by itself.
 LASTING = 1.0
 
@@ -50,12 +54,27 @@ class CountWatch:
         self, past: Sequence[tuple[float, float, float]], *, limit: float | None = None, controlled: bool = True
     ) -> None:
         self.past: Past = learn(past)
+        served = [requests for _, requests, _ in past if requests > 0]
+        #: Requests of a bucket before the change.
+        self.usually_served = median(served) if served else 0.0
         self.limit, self.controlled = limit, controlled
         self.totals = Totals()
+        self.epochs: deque[Totals] = deque([self.totals], maxlen=EPOCHS)
+        self.served = 0.0
+        self.looks = 0
         self.log_e = 0.0
         self._beside = RateTest(self.past)
-        self._limit = Bets([1 / len(RATIOS)] * len(RATIOS)) if limit else None
+        self._limit = Bets(RATIO_WEIGHTS) if limit else None
         self._lasting = _Lasting(past)
+
+    @property
+    def usual(self) -> float:
+        """The rate to expect: the control's with the past's, never quite none."""
+        totals, past = self.totals, self.past
+        events, requests = totals.control_events + past.strength, totals.control_requests + past.exposure
+        if requests <= 0:
+            return self.limit or 0.0
+        return max(events, 0.5) / requests
 
     def update(self, at: float, bucket: Bucket) -> float:
         """One look, later than all before. Returns the log e-value for "worse".
@@ -64,24 +83,35 @@ class CountWatch:
             at: Unix seconds of the bucket's end.
             bucket: What was served in it.
         """
-        if bucket.requests <= 0:
+        if not bucket.sound or bucket.requests <= 0:
             return self.log_e
         bucket = Bucket(
             bucket.requests,
-            min(max(bucket.events, 0.0), bucket.requests),
-            max(bucket.control_requests, 0.0),
-            min(max(bucket.control_events, 0.0), max(bucket.control_requests, 0.0)),
+            min(bucket.events, bucket.requests),
+            bucket.control_requests,
+            min(bucket.control_events, bucket.control_requests),
         )
+        if self.looks and (bucket.control_requests > 0) != (self.totals.control_requests > 0):
+            self._begin()
         if bucket.control_requests > 0:
+            epochs = self._beside.epochs
             self._beside.update(bucket)
+            if self._beside.epochs > epochs:
+                self._begin()
         else:
             self._alone(at, bucket)
         self.totals.add(bucket)
+        self.served, self.looks = self.served + bucket.requests, self.looks + 1
         alone = [test.log_e for test in (self._limit, self._lasting) if test]
         parts = (1 - ALONE, ALONE) if self.controlled else (0.0, 1.0)
         logs = zip(parts, (self._beside.log_e, log_mean_exp(alone)), strict=True)
         self.log_e = log_sum_exp([math.log(part) + log for part, log in logs if part > 0])
         return self.log_e
+
+    def _begin(self) -> None:
+        """What is told of a rate belongs to one mix of traffic."""
+        self.totals, self.looks = Totals(), 0
+        self.epochs.append(self.totals)
 
     def _alone(self, at: float, bucket: Bucket) -> None:
         if self.limit and self._limit:

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deploykit.analysis.constants import MATTERS
+from deploykit.analysis.constants import LEVELS, MATTERS
 from deploykit.analysis.points import Point, clean, growth, is_counter
 from deploykit.analysis.reference import Reference, from_control, from_history
 from deploykit.analysis.series import SeriesTest
 
 #: So many of the control's newest points are its level; a look's cost does not grow with the deployment.
 CONTROL_POINTS = 60
+#: So many of the candidate's newest points are shown as its level.
+RECENT = 15
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,10 @@ class MetricWatch:
         self._control = _Control(metric, unit) if controlled else None
         self._last: dict[str, Point] = {}
         self.log_e = 0.0
+        #: What the last known point added to it.
+        self.gain = 0.0
         self.seen = 0
-        self.latest: float | None = None
+        self.recent: deque[Point] = deque(maxlen=RECENT)
 
     @property
     def reference(self) -> Reference | None:
@@ -64,27 +68,37 @@ class MetricWatch:
         return self._past.reference or (self._control.side.reference if self._control else None)
 
     @property
-    def judged(self) -> bool:
-        """Whether there is both something to hold against and something to hold."""
-        return self.seen > 0 and self.reference is not None
+    def strays(self) -> list[float]:
+        """Those of the newest values that lie beyond the usual in the direction of worse."""
+        reference = self.reference
+        if not reference:
+            return []
+        residuals = [(reference.residual(at, value), value) for at, value in self.recent]
+        if self.metric.worse == "either":
+            return [value for residual, value in residuals if abs(residual) > LEVELS[0]]
+        side = -1 if self.metric.worse == "decrease" and not reference.scale.top else 1
+        return [value for residual, value in residuals if side * residual > LEVELS[0]]
 
-    def update(self, at: float, value: float | None, control: float | None = None) -> float:
+    def update(self, at: float, value: float | None, control: float | None = None, noise: float = 1.0) -> float:
         """One look, later than all before. Returns the log e-value for "worse".
 
         Args:
             at: Unix seconds.
             value: The candidate's; None where it is missing.
             control: The control's, likewise.
+            noise: How many times noisier the candidate's is than the reference's, having fewer requests behind it.
         """
         value, control = self._rate("live", at, value), self._rate("control", at, control)
         if value is not None:
-            self.seen, self.latest = self.seen + 1, value
+            self.seen += 1
+            self.recent.append((at, value))
         logs = []
         if self._past.reference:
-            logs.append(self._past.update(at, value))
+            logs.append(self._past.update(at, value, noise))
         if self._control:
-            logs.append(self._control.update(at, value, control))
-        self.log_e = min(logs, default=0.0)
+            logs.append(self._control.update(at, value, control, noise))
+        before, self.log_e = self.log_e, min(logs, default=0.0)
+        self.gain = self.log_e - before if value is not None else self.gain
         return self.log_e
 
     def _rate(self, arm: str, at: float, value: float | None) -> float | None:
@@ -104,11 +118,11 @@ class _Side:
     def __init__(self, worse: str, reference: Reference | None) -> None:
         self.worse, self.reference = worse, reference
         self._test: SeriesTest | None = None
-        self._waiting: list[Point] = []
+        self._waiting: list[tuple[float, float, float]] = []
 
-    def update(self, at: float, value: float | None) -> float:
+    def update(self, at: float, value: float | None, noise: float) -> float:
         if value is not None:
-            self._waiting.append((at, value))
+            self._waiting.append((at, value, noise))
         if self.reference:
             self._test = self._test or SeriesTest(self.reference, self.worse)
             for point in self._waiting:
@@ -129,7 +143,7 @@ class _Control:
         self._reported = False
         self._looks: deque[float] = deque(maxlen=CONTROL_POINTS)
 
-    def update(self, at: float, value: float | None, control: float | None) -> float:
+    def update(self, at: float, value: float | None, control: float | None, noise: float) -> float:
         self._looks.append(at)
         if control is not None:
             self._points.append((at, control))
@@ -139,4 +153,4 @@ class _Control:
             points = [(look, 0.0) for look in self._looks]
             value = value or 0.0
         self.side.reference = from_control(points, self._unit, self.side.worse, self._matters) or self.side.reference
-        return self.side.update(at, value)
+        return self.side.update(at, value, noise)

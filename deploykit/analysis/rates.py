@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from statistics import median
 
 from deploykit.analysis.bets import beginning, log_sum_exp
-from deploykit.analysis.constants import RATIOS
+from deploykit.analysis.constants import RATIO_WEIGHTS, RATIOS
 
 #: The past is never trusted like more than so many events, nor (where it swung) like fewer than this.
-STRONGEST, WEAKEST = 30.0, 0.5
+STRONGEST, WEAKEST = 100.0, 0.5
 #: Over so many seconds the past's swings are measured: what a step may meet.
 SWING_SECONDS = 300.0
 #: Overdispersion is the median over so many parts of the past, so that a burst in one of them does not count.
 PARTS = 8
 #: The part of time in which a rate may be anything, because something happens to both sides.
-BURST = 0.05
+BURST, FREE = 0.02, 2.0
 #: The weight of a change with the release, and not later: that is what mostly happens.
-FIRST = 0.8
+FIRST = 0.9
 #: A bet on a ratio r is safe while (r - 1) times a bucket's requests times their correlation is below one.
 HEAVY = 0.5
 #: Beginnings younger than this are all kept; of older ones fewer and fewer, and this many at most.
@@ -44,6 +44,12 @@ class Bucket:
     events: float
     control_requests: float = 0.0
     control_events: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        """Whether all four are counts: finite, and not negative."""
+        counts = (self.requests, self.events, self.control_requests, self.control_events)
+        return all(math.isfinite(count) and count >= 0 for count in counts)
 
 
 @dataclass(frozen=True)
@@ -141,8 +147,10 @@ class RateTest:
     def __init__(self, past: Past | None = None) -> None:
         self.past = past or Past()
         # Steady as the past was, or as free as can be: in a burst both hypotheses forget the past.
-        self._priors = ((1 - BURST, self.past.strength), (BURST, min(WEAKEST, self.past.strength)))
+        self._priors = ((1 - BURST, self.past.strength), (BURST, min(FREE, self.past.strength)))
         self.looks = 0
+        #: How often the weights were changed.
+        self.epochs = 0
         self.log_e = 0.0
         self._begun: list[_Beginning] = []
         self._requests = self._control_requests = 0.0
@@ -155,10 +163,11 @@ class RateTest:
         if self._share_moved(n, m):
             for one in self._begun:
                 self._renew(one)
+            self.epochs += 1
             self._requests = self._control_requests = 0.0
         self.looks += 1
-        weight = math.log(beginning(self.looks, FIRST) / len(RATIOS))
-        self._begun.append(_Beginning(self.looks, [weight] * len(RATIOS), [], [], [], [], []))
+        banked = [math.log(beginning(self.looks, FIRST) * weight) for weight in RATIO_WEIGHTS]
+        self._begun.append(_Beginning(self.looks, banked, [], [], [], [], []))
         self._renew(self._begun[-1])
         for one in self._begun:
             self._bet(one, bucket)

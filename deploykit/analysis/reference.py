@@ -25,6 +25,8 @@ AROUND = 2
 #: Another way to expect must be so much better than the plain level to be used.
 BETTER = 0.8
 
+#: So many points of a control tell how calm it is.
+CALM_POINTS = 10
 #: A trend within a short history is believed from so many standard errors on, and for as long again as it was seen.
 TREND = 2.0
 
@@ -107,6 +109,8 @@ def from_control(
     level = median([place for _, place in placed])
     errors = [place - level for _, place in placed]
     found = _reference(f"the control's last {len(points)} points", scale, _flat(level), [(placed, errors)], step_of(points))
+    if len(points) < CALM_POINTS:
+        return found
     residuals = [error / found.spread for error in errors]
     return replace(found, near=habits.calm(residuals, list(pairwise(residuals))))
 

@@ -58,27 +58,30 @@ class SeriesTest:
         turned = bool(reference.scale.top)
         self.above = Straying(reference.above) if worse != "decrease" or turned else None
         self.below = Straying(reference.below) if worse == "either" or not self.above else None
-        # A past that wanders slowly is calm for a while by itself; a control at the same time is not.
-        self.near = Straying([reference.near]) if worse == "either" and reference.near else None
+        self.worse = worse
+        self.near: Straying | None = None
         self.log_e = 0.0
 
-    def update(self, reference: Reference, at: float, value: float) -> float:
+    def update(self, reference: Reference, at: float, value: float, noise: float = 1.0) -> float:
         """One point. Returns the log e-value of all kinds together.
 
         Args:
             reference: As it is known at that moment.
             at: Unix seconds.
             value: In the unit of the reference.
+            noise: How many times noisier it is than the reference.
         """
-        residual = reference.residual(at, value)
+        residual = reference.residual(at, value) / noise
         # Beyond a level, and by an amount that matters.
-        margin = reference.margin(at)
+        margin = reference.margin(at) / noise
         logs = []
         for test, side in ((self.above, 1), (self.below, -1)):
             if test:
                 test.habits = reference.above if side > 0 else reference.below
                 logs.append(test.update([side * residual > max(level, margin) for level in LEVELS]))
-        if self.near and reference.near:
+        # A past that wanders slowly is calm for a while by itself; a control at the same time is not.
+        if self.worse == "either" and reference.near:
+            self.near = self.near or Straying([reference.near])
             self.near.habits = [reference.near]
             logs.append(self.near.update([abs(residual) < CALM]))
         self.log_e = log_mean_exp(logs)
