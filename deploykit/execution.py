@@ -23,8 +23,7 @@ from deploykit.errors import (
 from deploykit.journal.events import Type
 from deploykit.journal.state import StepPhase
 from deploykit.model import Answer, Evidence, Json, Outcome, Result, Table, joined, worst
-from deploykit.providers import connect
-from deploykit.returning import send_back
+from deploykit.rollback import return_traffic, traffic_back
 from deploykit.run import Run
 from deploykit.signoff.policy import require_approval
 
@@ -59,10 +58,21 @@ def run_action(run: Run, context: Context, item: Item) -> Result:
         StepUnknownError: A step's end was not seen and its probe cannot tell.
         HeldError, RolledBackError, NotPassedError: It did not pass; traffic is on live.
     """
-    result = run.result(item.id)
-    if result is None:
+    if item.id not in run.state().items:
         with _one_process(run):
-            result = _go(run, context, item)
+            _go(run, context, item)
+    return require_passed(run, item.id)
+
+
+def require_passed(run: Run, item: str) -> Result:
+    """The recorded result of an action; nothing is done.
+
+    Raises:
+        HeldError, RolledBackError, NotPassedError: It did not pass, or was not done.
+    """
+    result = run.result(item)
+    if result is None:
+        raise NotPassedError("not done", where=item, mend="run its cell")
     _raise_unless_passed(run, result)
     return result
 
@@ -76,10 +86,8 @@ def _go(run: Run, context: Context, item: Item) -> Result:
             results.append(_run_step(run, item, step))
             if results[-1].outcome is not Outcome.PASS:
                 break
-    except LockedError:
-        raise  # somebody else is in charge of this environment now
     except BaseException as error:
-        begun = run.state().steps
+        begun = run.begun()
         if any(step.moves_traffic and step.id in begun for step in steps):
             why = error.what if isinstance(error, DeploykitError) else str(error)
             return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
@@ -199,34 +207,13 @@ def _record(run: Run, item: Item, step: Step, result: Result) -> Result:
     verdict = result.evidence.verdict
     if step.moves_traffic and result.outcome is not Outcome.PASS:
         if verdict is not None and verdict.answer is Answer.ROLL_BACK:
-            ask_rollback(run, result.summary)
-        if not run.state().returned:
+            traffic_back(run, result.summary)
+        elif not run.state().returned:
             return_traffic(run, result.summary)
     if verdict is not None:
         run.append(Type.VERDICT_GIVEN, item=item.id, step=step.id, data=verdict.model_dump(mode="json"))
     run.settle(result)
     return result
-
-
-def ask_rollback(run: Run, reason: str) -> None:
-    """Note that the run is rolled back, and take the fence from whoever has it."""
-    run.append(Type.ROLLBACK_ASKED, data={"reason": reason})
-    run.take_lock(by_force=True)
-
-
-def return_traffic(run: Run, reason: str) -> None:
-    """Send traffic back to live, and record it; not where another run is in charge of the environment by now.
-
-    Raises:
-        RollbackIncompleteError: The router could not be made to.
-    """
-    held = run.store.lock(*run.place)
-    if held is not None and held.run not in {run.id, ""}:
-        run.append(Type.NOTE_WRITTEN, data={"text": f"traffic left alone ({reason}): run {held.run} has the lock"})
-        return
-    router = connect(run.settings, run.environment).router
-    facts = send_back(router, run.plan, late=run.environment.router.late)
-    run.append(Type.TRAFFIC_RETURNED, data={"reason": reason, **facts})
 
 
 def _summed_up(run: Run, item: Item, results: list[Result]) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,16 +17,19 @@ import time
 from pathlib import Path
 
 from deploykit import settings as settings_module
-from deploykit.errors import DeploykitError, RefusedError, StoreError
-from deploykit.journal import clock, spool
+from deploykit.errors import DeploykitError, ProviderError, RefusedError, RollbackIncompleteError
+from deploykit.journal import clock
 from deploykit.journal.events import Actor, Type
 from deploykit.ports import Router
 from deploykit.providers import connect
-from deploykit.returning import is_split, send_back
+from deploykit.returning import is_split
+from deploykit.rollback import return_traffic, say
 from deploykit.run import Run, write_atomically
 
 #: How long a guard may take to come up before a split is refused.
 START_SECONDS = 15.0
+#: Kept, so that the system's record of one that ended is cleared when the next one is started.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def _folder(run: Run) -> Path:
@@ -61,19 +65,19 @@ class GuardProcess:
         Raises:
             RefusedError: It does not come up; weights must not be split without it.
         """
-        self._write({"boot": clock.boot_id(), "boot_ns": clock.boot_ns()})
+        self._write()
         if self.alive():
             return
-        home = self.run.settings.home / settings_module.FILE
         log = _folder(self.run) / f"{self.run.id}.log"
         with log.open("ab") as stream:
             child = subprocess.Popen(
-                [sys.executable, "-m", "deploykit.guard", str(home), self.run.id],
+                [sys.executable, "-m", "deploykit.guard", str(self.run.settings.source), self.run.id],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
             )
+        _started.append(child)
         deadline = time.monotonic() + START_SECONDS
         while not self.alive():
             if child.poll() is not None or time.monotonic() > deadline:
@@ -81,6 +85,7 @@ class GuardProcess:
                     "the guard did not start, so weights are not split", where="guard", mend=f"read {log.name}"
                 )
             time.sleep(0.05)
+            self._write()  # it may take longer to come up than it bears silence
         self.run.append(Type.GUARD_STARTED, data={"pid": child.pid, "seconds": self.run.plan.guard_seconds})
 
     def beat(self) -> None:
@@ -92,57 +97,54 @@ class GuardProcess:
         """Weights are whole; the guard ends by itself when it finds no heartbeat file."""
         self._beat.unlink(missing_ok=True)
 
-    def _write(self, beat: dict[str, str | int]) -> None:
+    def _write(self) -> None:
+        beat = {"boot": clock.boot_id(), "boot_ns": clock.boot_ns()}
         write_atomically(self._beat, json.dumps(beat).encode())
 
 
 def stale_seconds(path: Path) -> float | None:
-    """How old the heartbeat is; None where there is none, and so nobody to guard."""
+    """How old the heartbeat is; None where there is none, and so nobody to guard. One that says nothing has stopped."""
     try:
         beat = json.loads(path.read_bytes())
+        if beat["boot"] != clock.boot_id():
+            return math.inf
+        return float(clock.boot_ns() - beat["boot_ns"]) / 1e9
     except FileNotFoundError:
         return None
-    if beat["boot"] != clock.boot_id():
-        return float("inf")
-    return float(clock.boot_ns() - beat["boot_ns"]) / 1e9
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def watch(run: Run) -> None:
-    """Wait for the heartbeat to stop or to be called off; on the first, send traffic back."""
+    """Wait for the heartbeat to stop or to be called off; on the first, send traffic back, however long it takes."""
     beat = _folder(run) / f"{run.id}.beat"
     limit = run.plan.guard_seconds
     router = connect(run.settings, run.environment).router
+    failed = False
     with (_folder(run) / f"{run.id}.lock").open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         while (age := stale_seconds(beat)) is not None:
             if age > limit:
-                _send_back(run, router, f"the run's heartbeat stopped for {age:.0f} s while weights were split")
-                beat.unlink(missing_ok=True)
-                return
+                try:
+                    _send_back(run, router, f"the run's heartbeat stopped for {age:.0f} s while weights were split")
+                except (ProviderError, RollbackIncompleteError) as error:
+                    # Nobody else is left, so it goes on trying; the journal says so once.
+                    failed = failed or _say_failed(run, error)
+                else:
+                    beat.unlink(missing_ok=True)
+                    return
             time.sleep(min(limit / 4, 1.0))
 
 
 def _send_back(run: Run, router: Router, reason: str) -> None:
-    """Send traffic back, unless weights are whole or another run is in charge by now; write it down or spool it."""
-    if not is_split(router.weights()):
-        return
-    held = _holder(run)
-    if held not in {run.id, ""}:
-        return
-    data = {"reason": reason, **send_back(router, run.plan, late=run.environment.router.late)}
-    try:
-        run.append(Type.TRAFFIC_RETURNED, data=data)
-    except StoreError:
-        spool.write(run.settings.path(run.settings.state), run.id, run.actor, Type.TRAFFIC_RETURNED, data)
+    """Send traffic back, unless weights are whole."""
+    if is_split(router.weights()):
+        return_traffic(run, reason, router)
 
 
-def _holder(run: Run) -> str:
-    """The run that has the environment; ours where the store cannot say."""
-    try:
-        held = run.store.lock(*run.place)
-    except StoreError:
-        return run.id
-    return held.run if held else ""
+def _say_failed(run: Run, error: DeploykitError) -> bool:
+    say(run, Type.NOTE_WRITTEN, {"text": f"the guard could not return traffic, and goes on trying: {error.what}"})
+    return True
 
 
 def main(arguments: list[str]) -> int:

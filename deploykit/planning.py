@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deploykit import __version__
 from deploykit.checklist import checklist
@@ -32,47 +32,54 @@ def make(settings: Settings, environment: str, release: str, actor: Actor) -> Ru
     """
     target = settings.environment(environment)
     ports = connect(settings, target)
-    commit = _commit(ports, release)
-    live, candidate = _arms(ports, target, release)
-    notebooks = _notebooks(settings)
-    row = RunRow(
-        run=new_id(settings.service.name, environment),
-        number=0,
-        service=settings.service.name,
-        environment=environment,
-        release=release,
-    )
+    found = _Found(_commit(ports, release), *_arms(ports, target, release), _notebooks(settings))
+    service = settings.service.name
+    row = RunRow(run=new_id(service, environment), number=0, service=service, environment=environment, release=release)
 
     def plan_of(number: int) -> tuple[Plan, dict[str, bytes]]:
-        shift = settings.shift
-        plan = Plan(
-            run=row.run,
-            number=number,
-            service=row.service,
-            environment=environment,
-            release=release,
-            commit=commit,
-            operator=settings.signing.operator,
-            solo=settings.signing.solo,
-            made_at=now(),
-            made_with=f"deploykit {__version__}",
-            live=live,
-            candidate=candidate,
-            steps=shift.steps,
-            watch_seconds=shift.watch,
-            hold_limit_seconds=shift.hold_limit,
-            guard_seconds=shift.guard,
-            time_scale=shift.time_scale,
-            sandbox=target.sandbox,
-            notebooks={name: code_hash(data) for name, data in notebooks.items()},
-            settings=settings.digest,
-        )
-        files = {f"{folder}/{name}": data for folder in (FROZEN, WORK) for name, data in notebooks.items()}
+        plan = _plan(settings, row.model_copy(update={"number": number}), found)
+        files = {f"{FROZEN}/{name}": data for name, data in found.notebooks.items()}
+        files |= {f"{WORK}/{name}": for_run(data, row.run) for name, data in found.notebooks.items()}
         if settings.signing.key is not None:
             files[PLAN_SIGNATURE] = sign_plan(plan, settings.path(settings.signing.key))
         return plan, files
 
     return Run.create(settings, row, actor, plan_of)
+
+
+class _Found(NamedTuple):
+    """What was asked of the outside before anything is written."""
+
+    commit: str
+    live: Arm
+    candidate: Arm
+    notebooks: dict[str, bytes]
+
+
+def _plan(settings: Settings, row: RunRow, found: _Found) -> Plan:
+    shift = settings.shift
+    return Plan(
+        run=row.run,
+        number=row.number,
+        service=row.service,
+        environment=row.environment,
+        release=row.release,
+        commit=found.commit,
+        operator=settings.signing.operator,
+        solo=settings.signing.solo,
+        made_at=now(),
+        made_with=f"deploykit {__version__}",
+        live=found.live,
+        candidate=found.candidate,
+        steps=shift.steps,
+        watch_seconds=shift.watch,
+        hold_limit_seconds=shift.hold_limit,
+        guard_seconds=shift.guard,
+        time_scale=shift.time_scale,
+        sandbox=settings.environment(row.environment).sandbox,
+        notebooks={name: code_hash(data) for name, data in found.notebooks.items()},
+        settings=settings.digest,
+    )
 
 
 def _commit(ports: Ports, release: str) -> str:
@@ -136,19 +143,31 @@ def packed_runbooks() -> Path:
     return packed if packed.is_dir() else Path(__file__).parents[1] / "runbooks"
 
 
+def for_run(notebook: bytes, run: str) -> bytes:
+    """A person's own copy: the parameters cell names the run, so that nobody has to type it."""
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        if _tagged(cell, "parameters"):
+            cell["source"] = f"run = {json.dumps(run)}  # type: str"
+    return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
 def code_hash(notebook: bytes) -> str:
-    """SHA-256 of a notebook's code cells in order, without outputs, ids and injected parameters.
+    """SHA-256 of a notebook's code cells in order, without outputs, ids and parameters.
 
     Raises:
         UsageError: It is not a notebook.
     """
     try:
         cells: list[dict[str, Any]] = json.loads(notebook)["cells"]
-        sources = [
-            "".join(cell["source"])
-            for cell in cells
-            if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
-        ]
-    except (ValueError, KeyError, TypeError) as error:
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        injected = (cell for cell in code if "injected-parameters" in cell.get("metadata", {}).get("tags", []))
+        # Only the first: papermill writes that one anew, and another of that tag would run as it is.
+        left_out = next(injected, None)
+        return sha256(canonical(["".join(cell["source"]) for cell in code if cell is not left_out]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError("not a notebook", where="runbooks", mend="open it in JupyterLab and save it") from error
-    return sha256(canonical(sources))
+
+
+def _tagged(cell: dict[str, Any], *tags: str) -> bool:
+    return any(tag in cell.get("metadata", {}).get("tags", []) for tag in tags)

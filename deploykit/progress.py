@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from deploykit import redact
@@ -13,13 +14,14 @@ def _file(run: Run) -> Path:
 
 
 def say(run: Run, line: str) -> None:
-    """Replace the line. A reader may see it torn or empty; it decides nothing."""
+    """Replace the line. A reader may see it torn or empty; it decides nothing, and a full disk stops nothing here."""
     path = _file(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(redact.visible(redact.text(line)), "utf-8")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(redact.visible(redact.text(line)), "utf-8")
 
 
 def last(run: Run) -> str:
     """The newest line, or nothing."""
     path = _file(run)
-    return path.read_text("utf-8") if path.is_file() else ""
+    return path.read_text("utf-8", "replace") if path.is_file() else ""

@@ -40,31 +40,49 @@ def send_back(router: Router, plan: Plan, *, late: float, wait: Callable[[float]
     """
     began = time.monotonic()
     wanted = live_weights(plan)
-    before = _set(router, plan, wanted, wait)
+    before = _in_force(router)
+    _set(router, plan, wanted, wait)
     took = time.monotonic() - began
     landed = 0
     while time.monotonic() - began < late:
         wait(min(0.25, late))
-        if router.weights() != wanted:
-            landed += 1
+        found = _in_force(router)
+        if found != wanted:
+            landed += found is not None
             _set(router, plan, wanted, wait)
-    return {"before": before, "weights": as_json(wanted), "seconds": round(took, 4), "late_landings": landed}
+    return {
+        "before": as_json(before or {}),
+        "weights": as_json(wanted),
+        "seconds": round(took, 4),
+        "late_landings": landed,
+    }
 
 
-def _set(router: Router, plan: Plan, wanted: Weights, wait: Callable[[float], None]) -> Json:
-    """Try a few times; returns the weights before, where they could be read."""
-    last: ProviderError | None = None
+def _in_force(router: Router) -> Weights | None:
+    """The weights, or None where the router does not say."""
+    try:
+        return router.weights()
+    except ProviderError:
+        return None
+
+
+def _set(router: Router, plan: Plan, wanted: Weights, wait: Callable[[float], None]) -> None:
+    """Set and read back, a few times if need be: a router that only says yes has done nothing."""
+    said, last = "", None
     for attempt in range(TRIES):
+        if attempt:
+            wait(0.1 * 2**attempt)
         try:
-            before = as_json(router.weights()) if attempt == 0 else {}
             router.set_weights(wanted)
+            found = router.weights()
         except ProviderError as error:
-            last = error
-            wait(0.2 * 2**attempt)
-        else:
-            return before
+            said, last = error.what, error
+            continue
+        if found == wanted:
+            return
+        said, last = f"it accepted the weights, and has {dict(found)} in force", None
     raise RollbackIncompleteError(
-        f"traffic could not be set back to {plan.live.colour} ({plan.live.version}): {last.what if last else ''}",
+        f"traffic could not be set back to {plan.live.colour} ({plan.live.version}): {said}",
         where="router",
         mend=f"set {plan.live.colour} to 100 and {plan.candidate.colour} to 0 at the router by hand, now",
     ) from last

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from deploykit import redact
-from deploykit.errors import BrokenRecordError, RefusedError, UsageError
+from deploykit.errors import BrokenRecordError, RefusedError, StoreError, UsageError
 from deploykit.journal import chain
 from deploykit.journal.events import Actor, Draft, Event, Type
 from deploykit.journal.state import State
@@ -75,6 +75,7 @@ class Run:
         self.plan = read_plan(self.folder)
         self.lock: Lock | None = None
         self._state = State()
+        self._intended: set[str] = set()
         self._reading = threading.Lock()
 
     @classmethod
@@ -146,7 +147,15 @@ class Run:
         if self.lock is None:
             self.take_lock()
         draft = self._draft(Type.STEP_INTENDED, item, step, op, data)
-        return self.store.append(draft, fence=self.lock, place=self.place)
+        intent = self.store.append(draft, fence=self.lock, place=self.place)
+        self._intended.add(step)
+        return intent
+
+    def begun(self) -> set[str]:
+        """Steps whose intent was committed; where the store is gone, as far as this object knows."""
+        with suppress(StoreError):
+            self.state()
+        return self._intended | set(self._state.steps)
 
     def take_lock(self, *, by_force: bool = False) -> None:
         """Take the environment for this run, and note it when it was not ours before."""

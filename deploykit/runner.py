@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from deploykit import execution, progress
+from deploykit import progress
 from deploykit import settings as settings_module
 from deploykit.checklist import Phase, checklist
 from deploykit.errors import (
     BrokenRecordError,
+    DeploykitError,
     Exit,
     HeldError,
     NotPassedError,
@@ -25,6 +26,8 @@ from deploykit.errors import (
     RollbackIncompleteError,
     RolledBackError,
     StepUnknownError,
+    StoreError,
+    UsageError,
     Waiting,
 )
 from deploykit.guard import GuardProcess
@@ -35,6 +38,7 @@ from deploykit.model import Json, sha256
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
 from deploykit.returning import is_split
+from deploykit.rollback import return_traffic
 from deploykit.run import Run
 from deploykit.signoff.policy import require_approval
 
@@ -92,7 +96,7 @@ def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) ->
     source = run.folder / FROZEN / f"{phase.notebook}.ipynb"
     _require_frozen(run, source)
     target = run.folder / NOTEBOOKS / source.name
-    variables = {settings_module.VARIABLE: str(run.settings.home / settings_module.FILE)}
+    variables = {settings_module.VARIABLE: str(run.settings.source)}
     try:
         with _told(run, say):
             executed = engine.execute(
@@ -130,8 +134,7 @@ def make_whole(run: Run, reason: str) -> None:
     try:
         split = is_split(connect(run.settings, run.environment).router.weights())
     except ProviderError as error:
-        moved = any(step.startswith("blue-green.traffic/") for step in run.state().steps)
-        if not moved:
+        if not any(step.startswith("blue-green.traffic/") for step in run.begun()):
             return
         raise RollbackIncompleteError(
             f"the router does not answer, so the weights are not known: {error.what}",
@@ -139,7 +142,7 @@ def make_whole(run: Run, reason: str) -> None:
             mend=f"look at the router now; all traffic belongs on {run.plan.live.colour}",
         ) from error
     if split:
-        execution.return_traffic(run, reason)
+        return_traffic(run, reason)
     GuardProcess(run).stand_down()
 
 
@@ -153,7 +156,11 @@ def _require_open(run: Run) -> None:
 
 
 def _require_frozen(run: Run, source: Path) -> None:
-    if code_hash(source.read_bytes()) != run.plan.notebooks.get(source.name):
+    try:
+        found = code_hash(source.read_bytes())
+    except (OSError, UsageError):  # told below: it is not the one that was planned
+        found = ""
+    if found != run.plan.notebooks.get(source.name):
         raise BrokenRecordError(
             "the notebook is not the one that was planned", where=f"{FROZEN}/{source.name}", mend="make a new plan"
         )
@@ -205,20 +212,26 @@ def _end(run: Run, status: Status) -> None:
 def _told(run: Run, say: Say) -> Iterator[None]:
     """Tell what happens while the kernel works: each item as it settles, and the newest line of progress."""
     done = threading.Event()
+    mirror = Run(run.settings, run.store, run.row, run.actor)
+    told, said = dict(mirror.state().items), progress.last(run)
+
+    def look() -> None:
+        nonlocal said
+        for item, settled in list(mirror.state().items.items()):
+            if told.get(item) != settled:
+                told[item] = settled
+                say(f"  {settled.outcome.value:<12} {item}: {settled.summary}")
+        line = progress.last(run)
+        if line and line != said:
+            said = line
+            say(f"  … {line}")
 
     def follow() -> None:
-        said = progress.last(run)
-        mirror = Run(run.settings, run.store, run.row, run.actor)
-        told = dict(run.state().items)
-        while not done.wait(0.5):
-            for item, settled in list(mirror.state().items.items()):
-                if told.get(item) != settled:
-                    told[item] = settled
-                    say(f"  {settled.outcome.value:<12} {item}: {settled.summary}")
-            line = progress.last(run)
-            if line and line != said:
-                said = line
-                say(f"  … {line}")
+        over = False
+        while not over:
+            over = done.wait(0.5)
+            with suppress(StoreError):  # who works meets it too, and says so
+                look()
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
     thread.start()
@@ -235,8 +248,7 @@ def replay_apart(run: Run, phase: Phase) -> None:
     Raises:
         NotPassedError: It could not be archived; what was done is in the journal all the same.
     """
-    home = run.settings.home / settings_module.FILE
-    command = [sys.executable, "-m", "deploykit.runner", str(home), run.id, phase.id]
+    command = [sys.executable, "-m", "deploykit.runner", str(run.settings.source), run.id, phase.id]
     environment = {name: value for name, value in os.environ.items() if name != "DEPLOYKIT_MODE"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != Exit.DONE:
@@ -246,9 +258,14 @@ def replay_apart(run: Run, phase: Phase) -> None:
 
 def main(arguments: list[str]) -> int:
     """`python -m deploykit.runner SETTINGS RUN PHASE`: archive one phase in replay."""
-    settings = settings_module.load(Path(arguments[0]))
-    run = Run.find(settings, arguments[1], Actor(kind="runner", id=f"pid-{os.getpid()}"))
-    execute(run, checklist().find_phase(arguments[2]), "replay", lambda _line: None)
+    try:
+        settings = settings_module.load(Path(arguments[0]))
+        run = Run.find(settings, arguments[1], Actor(kind="runner", id=f"pid-{os.getpid()}"))
+        execute(run, checklist().find_phase(arguments[2]), "replay", lambda _line: None)
+    except DeploykitError as error:
+        where = f"{error.where}: " if error.where else ""
+        sys.stderr.write(f"{where}{error.what}\n")  # the caller passes on the last line
+        return error.exit_code
     return Exit.DONE
 
 

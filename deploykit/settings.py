@@ -248,6 +248,11 @@ class Settings(Record):
     file: Annotated[str, Field(exclude=True)] = FILE
     digest: Annotated[str, Field(exclude=True)] = ""
 
+    @property
+    def source(self) -> Path:
+        """The file that these settings were read from."""
+        return self.home / self.file
+
     def path(self, path: Path) -> Path:
         """A path of the settings, made absolute."""
         return (self.home / path.expanduser()).resolve()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deploykit import redact
+
+if TYPE_CHECKING:
+    from tests.world import World
 
 #: Set in CI: a browser test that would be skipped fails instead.
 REQUIRE_BROWSER = "DEPLOYKIT_REQUIRE_BROWSER"
@@ -39,3 +44,22 @@ def chromium_path() -> str:
 def _no_secrets_known() -> Iterator[None]:
     yield
     redact.forget()
+
+
+@pytest.fixture(scope="session")
+def team_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings, keys and allowed signers to copy."""
+    from tests.world import make_team  # noqa: PLC0415 - only for the tests that use it
+
+    home = tmp_path_factory.mktemp("team")
+    make_team(home)
+    return home
+
+
+@pytest.fixture
+def world(team_folder: Path, tmp_path: Path) -> Iterator[World]:
+    """Every outside system as a fake, and a team to plan runs in it."""
+    from tests.world import made  # noqa: PLC0415 - only for the tests that use it
+
+    with made(team_folder, tmp_path / "team") as fresh:
+        yield fresh

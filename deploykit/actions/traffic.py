@@ -86,7 +86,8 @@ class _Shift:
 
     def settle(self) -> Result:
         """Look and judge until the step passed, the judge says no, or the hold has lasted too long."""
-        self.began, held_since = time.time(), None
+        # What is asked is by the wall clock, how long it lasts by one that nobody sets.
+        self.began, start, held_since = time.time(), time.monotonic(), None
         self.counted = self.router.counts()
         wait = self.context.plan.scaled(self.step.seconds)
         while True:
@@ -96,7 +97,7 @@ class _Shift:
             if drift:
                 return self._result(Outcome.FAIL, drift, Look(Verdict(answer=Answer.HOLD, reason=drift), Evidence()))
             look = self._look()
-            elapsed = time.time() - self.began
+            elapsed = time.monotonic() - start
             self.context.progress(self._line(look, elapsed, wait), look.evidence)
             if look.verdict.answer is Answer.ROLL_BACK:
                 return self._result(Outcome.FAIL, f"rolled back: {look.verdict.reason}", look)
@@ -104,8 +105,8 @@ class _Shift:
                 continue
             if look.verdict.answer is Answer.PASS:
                 return self._passed(look)
-            held_since = held_since or time.time()
-            if time.time() - held_since >= self.context.plan.scaled(self.context.plan.hold_limit_seconds):
+            held_since = held_since or time.monotonic()
+            if time.monotonic() - held_since >= self.context.plan.scaled(self.context.plan.hold_limit_seconds):
                 return self._result(Outcome.INCONCLUSIVE, f"held too long: {look.verdict.reason}", look)
 
     def _drift(self) -> str:
@@ -149,6 +150,8 @@ class _Shift:
         now = self.router.counts()
         served = {colour: count - self.counted.get(colour, 0) for colour, count in now.items()}
         total = sum(served.values())
+        if min(served.values(), default=0) < 0:
+            return self._result(Outcome.FAIL, "the router counts anew, so it was restarted under this step", look)
         wanted = self.step.percent / 100
         found = served.get(self.context.plan.candidate.colour, 0) / total if total else 0.0
         # One request may have been under way when the weights changed, for each of a few hundred connections.

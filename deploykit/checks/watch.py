@@ -38,12 +38,12 @@ def watch(context: Context) -> Watched:
 
     There is no control left at 100 %, so the limits judge.
     """
-    watched = Watched(began=time.time())
+    watched, start = Watched(began=time.time()), time.monotonic()
     lasts = context.plan.scaled(context.plan.watch_seconds)
-    while time.time() - watched.began < lasts:
+    while time.monotonic() - start < lasts:
         context.pause(context.look_every)
         _look(context, watched)
-        left = max(lasts - (time.time() - watched.began), 0)
+        left = max(lasts - (time.monotonic() - start), 0)
         said = watched.verdict.reason if watched.verdict else "nothing seen yet"
         context.progress(f"watch: {said} ({left:.0f} s to go)", Evidence(figures=watched.figures))
         if watched.verdict and watched.verdict.answer is Answer.ROLL_BACK:
@@ -70,7 +70,7 @@ def _look(context: Context, watched: Watched) -> None:
 
 
 def errors(_context: Context, watched: Watched) -> Result:
-    """`watch.errors`: no look found the error rate above its limit, and every look could see."""
+    """`watch.errors`: no look found the error rate above its limit, and most looks, the last one too, could see."""
     return _judged("watch.errors", "errors", watched, 0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from deploykit import __version__
+from deploykit import __version__, redact
 from deploykit.errors import DeploykitError
 
 #: Command, module below `deploykit.cli`, and what it does in a line.
@@ -24,6 +24,7 @@ COMMANDS = {
     "report": ("reading", "write a run's report"),
     "runs": ("reading", "list the runs"),
     "checklist": ("reading", "the items, and how each is proved"),
+    "lab": ("showing", "step through a run's notebooks in JupyterLab"),
     "demo": ("showing", "the whole thing on this machine"),
 }
 
@@ -67,5 +68,6 @@ def main() -> None:
     try:
         cli(prog_name="deploykit")
     except DeploykitError as error:
-        click.echo(f"{click.style(type(error).__name__, fg='red', bold=True)}: {error}", err=True)
+        said = redact.visible(str(error))
+        click.echo(f"{click.style(type(error).__name__, fg='red', bold=True)}: {said}", err=True)
         sys.exit(error.exit_code)

@@ -13,7 +13,9 @@ import click
 
 from deploykit import redact
 from deploykit import settings as settings_module
-from deploykit.journal.events import Actor
+from deploykit.journal.events import Actor, Event
+from deploykit.journal.state import State, fold
+from deploykit.journal.store import RunRow, Store
 from deploykit.run import Run, login
 from deploykit.settings import Settings
 
@@ -33,6 +35,11 @@ def person() -> Actor:
 def find(ctx: click.Context, run: str) -> Run:
     """The run that was named."""
     return Run.find(settings(ctx), run, person())
+
+
+def state(store: Store, row: RunRow) -> State:
+    """Where a run stands, from its journal alone: its folder may have been moved to the archive's own place."""
+    return fold(Event.parse(line) for line in store.lines(row.run))
 
 
 class Teller:
@@ -69,7 +76,12 @@ def put(value: Any) -> None:
 
 def put_rows(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """A plain table on stdout."""
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    for row in [columns, *rows]:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(redact.visible(line))
+    shown = [tuple(line(cell) for cell in row) for row in [columns, *rows]]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(columns))]
+    for row in shown:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def line(text: str) -> str:
+    """Text from outside as one line, which cannot pass for another row or reach the terminal's controls."""
+    return " ".join(redact.visible(text).split())

@@ -57,10 +57,13 @@ def sign(
     if refuse and override:
         raise UsageError("--refuse and --override say opposite things", mend="give one")
     found = common.find(ctx, run)
-    key = key or found.settings.signing.key
-    if key is None:
+    if key is not None:
+        key = key.expanduser().absolute()
+    elif found.settings.signing.key is not None:
+        key = found.settings.path(found.settings.signing.key)
+    else:
         raise UsageError("no key is named", where="--key", mend="give --key ~/.ssh/id_ed25519.pub, or set signing.key")
     kind = DecisionKind.REFUSED if refuse else DecisionKind.OVERRIDDEN if override else DecisionKind.SIGNED
-    made = decide(found, item, kind, key=found.settings.path(key), comment=comment)
+    made = decide(found, item, kind, key=key, comment=comment)
     until = f", to be used until {made.until:%F %T} UTC" if made.until else ""
     click.echo(f"{made.kind.value}: {item} of {found.id} by {made.signer}{until}")

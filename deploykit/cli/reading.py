@@ -28,7 +28,7 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
     click.echo(f"{found['run']}: {found['status']}{', sealed' if found['sealed'] else ''}")
     for line in ("rolled_back", "returned", "waiting_for", "progress"):
         if found[line]:
-            click.echo(f"{line.replace('_', ' ')}: {found[line]}")
+            click.echo(f"{line.replace('_', ' ')}: {common.line(found[line])}")
     for step in found["unknown"]:
         click.echo(f"unknown: {step}")
     rows = [(str(i["item"]), str(i["outcome"]), str(i["summary"])) for i in found["items"]]
@@ -124,8 +124,9 @@ def runs(ctx: click.Context, as_json: bool) -> None:
     """List the runs, newest first."""
     settings = common.settings(ctx)
     listed: list[Json] = []
-    for row in Store(settings.path(settings.state)).runs():
-        state = Run.find(settings, row.run, common.person()).state()
+    store = Store(settings.path(settings.state))
+    for row in store.runs():
+        state = common.state(store, row)
         listed.append({**row.model_dump(), "status": state.status.value, "sealed": state.sealed})
     if as_json:
         common.put(listed)

@@ -6,8 +6,10 @@ import click
 
 from deploykit import settings as settings_module
 from deploykit.cli import common
-from deploykit.errors import UsageError
+from deploykit.errors import RollbackIncompleteError, StoreError, UsageError
+from deploykit.journal import spool
 from deploykit.journal.state import Status
+from deploykit.model import Json, Plan
 from deploykit.run import Run
 
 
@@ -44,32 +46,62 @@ def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: boo
 
     Without RUN: the one run that is open.
     """
+    try:
+        found = common.find(ctx, run) if run else _the_open_one(ctx)
+        _traffic_back(found, reason)
+        if traffic_only:
+            return
+        from deploykit.runner import roll_back
+
+        roll_back(found, common.Teller())
+    except StoreError as error:
+        _without_store(ctx, run or "", reason, error, traffic_only=traffic_only)
+    else:
+        click.echo(f"rolled back: {found.id}. Next: deploykit close {found.plan.number}")
+
+
+def _traffic_back(found: Run, reason: str) -> None:
     from deploykit.rollback import traffic_back
 
-    found = common.find(ctx, run) if run else _the_open_one(ctx)
     if found.state().sealed:
         raise UsageError("the run is sealed", where=found.id, mend="plan the release that you want instead")
-    facts = traffic_back(found, reason)
-    click.echo(f"traffic is on {found.plan.live.colour} ({found.plan.live.version}), after {facts['seconds']} s")
-    if traffic_only:
-        return
-    from deploykit.runner import roll_back
+    _tell(found.plan, traffic_back(found, reason))
 
-    roll_back(found, common.Teller())
-    click.echo(f"rolled back: {found.id}. Next: deploykit close {found.plan.number}")
+
+def _without_store(ctx: click.Context, run: str, reason: str, error: StoreError, *, traffic_only: bool) -> None:
+    """Traffic goes back all the same; what is left waits for the store.
+
+    Raises:
+        RollbackIncompleteError: The rest was asked for too.
+    """
+    from deploykit.rollback import planned, without_store
+
+    settings = settings_module.load(ctx.obj)
+    found = planned(settings, run)
+    click.echo(f"the journal cannot be written: {common.line(error.what)}", err=True)
+    _tell(found, without_store(settings, found, common.person(), reason))
+    if not traffic_only:
+        raise RollbackIncompleteError(
+            f"traffic is on {found.live.colour}, and the rest waits for the journal",
+            where=error.where,
+            mend=f"free space or mend permissions there, then `deploykit rollback {found.run}` again",
+        )
+
+
+def _tell(plan: Plan, facts: Json) -> None:
+    click.echo(f"traffic is on {plan.live.colour} ({plan.live.version}), after {facts['seconds']} s")
 
 
 def _the_open_one(ctx: click.Context) -> Run:
     settings = settings_module.load(ctx.obj)
     from deploykit.journal.store import Store
 
-    rows = Store(settings.path(settings.state)).runs()
-    found = [run for row in rows if not (run := Run.find(settings, row.run, common.person())).state().sealed]
-    active = [run for run in found if run.state().steps]
+    store = Store(settings.path(settings.state))
+    states = {row.run: common.state(store, row) for row in store.runs()}
+    active = [run for run, state in states.items() if state.steps and not state.sealed]
     if len(active) != 1:
-        listed = ", ".join(run.id for run in active) or "none"
-        raise UsageError(f"which run? Under way: {listed}", mend="`deploykit rollback RUN`")
-    return active[0]
+        raise UsageError(f"which run? Under way: {', '.join(active) or 'none'}", mend="`deploykit rollback RUN`")
+    return Run.find(settings, active[0], common.person())
 
 
 @click.command()
@@ -80,6 +112,7 @@ def close(ctx: click.Context, run: str) -> None:
     from deploykit.archive import close as seal
 
     found = common.find(ctx, run)
+    spool.merge(found.store, found.id, found.actor)
     state = found.state()
     seal(found)
     word = "sealed" if state.status is Status.DONE else f"sealed ({state.status.value})"

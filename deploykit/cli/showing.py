@@ -21,3 +21,16 @@ def demo(home: Path, postgres: str | None, rate: float) -> None:
     from deploykit.demo import play
 
     play(home, postgres_dsn=postgres, rate=rate)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--port", type=int, default=0, help="Else a free one.")
+@click.option("--browser/--no-browser", default=True, help="Open a browser.")
+@click.pass_context
+def lab(ctx: click.Context, run: str, port: int, browser: bool) -> None:
+    """Open RUN's notebooks in JupyterLab, on this machine alone and with a token."""
+    from deploykit.cli import common
+    from deploykit.lab import serve
+
+    ctx.exit(serve(common.find(ctx, run), port=port, browser=browser))

@@ -23,7 +23,7 @@ from deploykit.engine.client import Client
 from deploykit.engine.files import Target
 from deploykit.engine.record import Record
 from deploykit.engine.stop import Stop
-from deploykit.engine.words import CellStatus, Executed, Mode, Orders
+from deploykit.engine.words import CellStatus, Ending, Executed, Mode, Orders
 from deploykit.errors import UsageError
 
 NAME = "deploykit"
@@ -76,24 +76,12 @@ class DeploykitEngine(Engine):  # type: ignore[misc]  # papermill publishes no t
         declared.check(nb, nb.metadata.papermill.get("parameters", {}), name)
         target = Target(output_path)
         record = Record(nb, orders, target, progress_bar=progress_bar, log_output=log_output)
-        stop = Stop()
-        with stop.listening():
-            record.notebook_start()
-            try:
-                _run(
-                    Client(
-                        record,
-                        stop,
-                        start_timeout=start_timeout,
-                        log=logger,
-                        log_output=log_output,
-                        stdout_file=stdout_file,
-                        stderr_file=stderr_file,
-                    ).perform
-                )
-            finally:
-                record.notebook_complete()
-                orders.answer = record.answer(stop.signal)
+        options = {"log": logger, "log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
+        client = Client(record, Stop(), start_timeout=start_timeout, **options)
+        try:
+            _conduct(client)
+        finally:
+            client.kernel.discard()
         return nb
 
 
@@ -132,16 +120,9 @@ def execute(  # noqa: PLR0913 - the keywords of one call
     error: Exception | None = None
     with _quiet():
         try:
-            execute_notebook(
-                _plain(source),
-                _plain(target),
-                dict(parameters),
-                engine_name=NAME,
-                kernel_name="python3",  # papermill looks at parameters before it asks the engine
-                language="python",
-                progress_bar=False,
-                orders=orders,
-            )
+            # The kernel's name and language are for papermill's look at the parameters, before it asks the engine.
+            asked = {"engine_name": NAME, "kernel_name": "python3", "language": "python", "progress_bar": False}
+            execute_notebook(_plain(source), _plain(target), dict(parameters), **asked, orders=orders)
         except (PapermillExecutionError, OSError) as raised:
             error = raised
     if orders.answer is None:
@@ -149,6 +130,23 @@ def execute(  # noqa: PLR0913 - the keywords of one call
     if isinstance(error, OSError):
         return replace(orders.answer, status=CellStatus.FAILED, error=f"cannot write {target.name}: {error.strerror}")
     return orders.answer
+
+
+def _conduct(client: Client) -> None:
+    """Start the record, run the cells, and close the record, whatever happens between."""
+    record, stop = client.record, client.stop
+    with stop.listening():
+        record.notebook_start()
+        try:
+            _run(client.perform)
+        except BaseException as error:
+            # Nobody saw the end, so it is not a good one, even where each cell completed.
+            if record.ending is None:
+                record.stopped(Ending(CellStatus.FAILED, f"{type(error).__name__}: {error}"), None)
+            raise
+        finally:
+            record.notebook_complete()
+            record.orders.answer = record.answer(stop.signal)
 
 
 def _run(perform: Callable[[], Any]) -> None:

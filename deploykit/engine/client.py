@@ -61,6 +61,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         self.record, self.stop = record, stop
         self._reply: dict[str, Any] = {}
         self._deaf = False
+        self._begun = asyncio.Event()
         self.on_cell_executed = self._replied
 
     async def perform(self) -> None:
@@ -89,7 +90,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         if orders.on_start is not None:
             orders.on_start(self.kernel.pid)
         self.kc = self.kernel.manager.client()
-        self.kc.start_channels()
+        # No heartbeat: the process itself is watched, and the heartbeat's thread cannot be stopped while it starts.
+        self.kc.start_channels(hb=False)
         try:
             await self.kc.wait_for_ready(timeout=self.startup_timeout)
         except RuntimeError as error:
@@ -103,6 +105,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         self._require_going()
         self.record.cell_start(cell, index)
         self._reply = {}
+        self._begun.clear()
         await self._bounded(self.async_execute_cell(cell, index), limit=self.record.orders.timeout, grace=GRACE)
         payload = self._reply.get("content", {}).get("payload", [])
         if any(item.get("source") == "ask_exit" for item in payload):
@@ -134,11 +137,17 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
 
     async def _interrupt(self, task: asyncio.Future[Any], grace: float) -> None:
         if grace:
-            await self.kernel.interrupt()
+            interrupting = asyncio.ensure_future(self._interrupt_once_begun())
             hurry = asyncio.ensure_future(self.stop.hurry.wait())
             await asyncio.wait({task, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-            hurry.cancel()
+            await _leave(interrupting)
+            await _leave(hurry)
         self._deaf = not task.done()
+
+    async def _interrupt_once_begun(self) -> None:
+        """Interrupt the cell, but not before it runs: the kernel would miss the interrupt and then run the cell."""
+        await self._begun.wait()
+        await self.kernel.interrupt()
 
     def _interrupted(self) -> Ending:
         return Ending(CellStatus.INTERRUPTED, f"{self.stop.name} came")
@@ -182,6 +191,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Take one message from the kernel, redacted before anything keeps it."""
+        if msg["msg_type"] == "execute_input":
+            self._begun.set()
         content = redact.tree(msg["content"])
         if "traceback" in content:
             content["traceback"] = [placeless(line) for line in content["traceback"]]
@@ -197,7 +208,7 @@ def _late(limit: float) -> Ending:
 
 
 async def _leave(task: asyncio.Future[Any]) -> None:
-    """Wait for no answer any more. What an interrupted cell raised is the interrupt's echo, and in its outputs."""
+    """Give a task up. What an interrupted cell raised is the interrupt's echo, and in its outputs already."""
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():

@@ -102,8 +102,12 @@ class Kernel:
             await self.manager.cleanup_resources()
             if self.pid:
                 await session.end_all(self.pid)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.discard()
         return tuple(left)
+
+    def discard(self) -> None:
+        """Remove the private folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _short_folder() -> Path:

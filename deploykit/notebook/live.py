@@ -52,7 +52,8 @@ class Display:
     def working(self, line: str, evidence: Evidence = Evidence()) -> None:  # noqa: B008 - frozen
         """Show how far it is."""
         self._put("words", show.working(self.item, self.title, line))
-        if evidence.figures and time.monotonic() - self._drawn_at >= PICTURE_SECONDS:
+        drawable = any(series.points for figure in evidence.figures for series in figure.series)
+        if drawable and time.monotonic() - self._drawn_at >= PICTURE_SECONDS:
             self._drawn_at = time.monotonic()
             self._draw(evidence.figures)
 
@@ -75,13 +76,16 @@ class Worker:
     """One piece of work on a thread of its own, so that no cell holds the kernel.
 
     Args:
+        name: What it works on.
         work: What to do. What it raises is kept for the gate.
+        show: Called when it has ended, with what it raised; the work no longer counts as under way by then.
     """
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[], Any], show: Callable[[BaseException | None], None]) -> None:
         self.name = name
         self.error: BaseException | None = None
-        self._work = work
+        self._work, self._show = work, show
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._go, name=name, daemon=True)
 
     def start(self) -> None:
@@ -91,10 +95,12 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether it is still under way."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._ended.is_set()
 
     def _go(self) -> None:
         try:
             self._work()
         except BaseException as error:  # noqa: BLE001 - kept, and raised by the gate
             self.error = error
+        self._ended.set()
+        self._show(self.error)

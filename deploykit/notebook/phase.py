@@ -12,14 +12,19 @@ from deploykit import checklist, execution, progress, report
 from deploykit import settings as settings_module
 from deploykit.checks.watch import Watched, watch
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import DeploykitError, NotPassedError, RolledBackError, UsageError
+from deploykit.errors import HeldError, NotPassedError, RolledBackError, UsageError
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
-from deploykit.model import Answer, Evidence, Json, Outcome, Result
-from deploykit.notebook import live, show
+from deploykit.journal.state import State, Status
+from deploykit.model import Answer, Evidence, Json, Kind, Outcome, Result
+from deploykit.notebook import forms, live, show
 from deploykit.providers import connect
+from deploykit.rollback import traffic_back
 from deploykit.run import Run, login, write_atomically
+
+#: Names the run where no parameter does, for tools that execute notebooks without any.
+RUN = "DEPLOYKIT_RUN"
 
 
 class Phase:
@@ -49,6 +54,7 @@ class Phase:
             UsageError: There is no such phase or run, or an earlier phase has to come first.
         """
         row = checklist.checklist().find_phase(phase)
+        run = run or os.environ.get(RUN, "")
         if not run:
             raise UsageError(
                 "no run is named", where=row.notebook, mend="set the parameter `run`; `deploykit plan` makes one"
@@ -62,27 +68,36 @@ class Phase:
     def _begin(self) -> None:
         state = self.run.state()
         live.publish(show.head(self.run.plan, self.phase.title, tuple((i.id, i.title) for i in self.items), state))
+        if state.sealed:
+            self.mode = "replay"  # what is sealed is only shown
         if self.mode == "replay":
             return
         spool.merge(self.run.store, self.run.id, self.run.actor)
-        if self.phase.when == "always":
-            for before in checklist.checklist().phase:
-                if before.id == self.phase.id:
-                    break
-                if state.phases.get(before.id) != "passed":
-                    raise NotPassedError(
-                        f"phase {before.id} comes first",
-                        where=self.phase.notebook,
-                        mend=f"open {before.notebook}.ipynb",
-                    )
+        self._require_turn(state)
+        if self.mode == "step":
+            forms.offer_rollback(self.run)
         if self.phase.id not in state.phases:
             self.run.append(Type.PHASE_STARTED, item=self.phase.id, data={"mode": self.mode})
+
+    def _require_turn(self, state: State) -> None:
+        """Phases are opened in their order, and the rollback's only where there is one."""
+        if self.phase.when == "rolled-back":
+            if not state.rolled_back:
+                mend = f"`deploykit rollback {self.run.id}` sends traffic back at once, and then comes here"
+                raise NotPassedError("nobody asked for a rollback", where=self.phase.notebook, mend=mend)
+            return
+        for before in checklist.checklist().phase:
+            if before.id == self.phase.id:
+                return
+            if state.phases.get(before.id) != "passed":
+                mend = f"open {before.notebook}.ipynb"
+                raise NotPassedError(f"phase {before.id} comes first", where=self.phase.notebook, mend=mend)
 
     # --- what a cell calls
 
     def check(self, item: str) -> None:
         """Look at one item and show what was found. An item that passed before is shown as it was."""
-        found = self._item(item)
+        found = self._item(item, but_not=Kind.ACTION)
         display = live.Display(item, found.title)
         if self.mode != "replay" and not self._passed(item):
             self._require_idle()
@@ -97,12 +112,12 @@ class Phase:
         Raises:
             DeploykitError: It did not pass, or may not be begun; in JupyterLab the gate says so, headless this call.
         """
-        found = self._item(item)
+        found = self._item(item, but_not=Kind.CHECK)
         display = live.Display(item, found.title)
-        if self.mode == "replay" or self.run.state().items.get(item) is not None:
+        if self.mode == "replay" or item in self.run.state().items:
             self._show(item, display)
-            if self.mode == "run":
-                execution.run_action(self.run, self._context(display), found)
+            if self.mode != "step":
+                execution.require_passed(self.run, item)
             return
         self._require_idle()
         self._require_earlier(item)
@@ -131,43 +146,64 @@ class Phase:
         Raises:
             NotPassedError: An item has not passed, or work is still under way.
         """
-        self._require_idle(gate=True)
+        self._require_idle()
         state = self.run.state()
         shut = tuple((i.id, self._why(i.id)) for i in self.items if not state.opens(i.id))
-        live.publish(show.gate(self.phase.title, shut))
-        if shut:
-            listed = "; ".join(f"{item} is {why}" for item, why in shut)
-            raise NotPassedError(listed, where=f"gate of {self.phase.id}", mend=f"`deploykit status {self.run.id}`")
-        if self.mode != "replay" and state.phases.get(self.phase.id) != "passed":
-            self.run.append(Type.PHASE_ENDED, item=self.phase.id, data={"result": "passed"})
-        if self.mode == "step":
+        if not shut and self.mode != "replay":
+            self._end()
+        if self.mode == "step" and (not shut or state.rolled_back or state.returned):
+            live.publish(show.note("papermill writes the archived copy"), f"gate/{self.phase.id}")
             self._archive()
+            live.publish(show.gate(self.phase.title, shut), f"gate/{self.phase.id}", update=True)
+        else:
+            live.publish(show.gate(self.phase.title, shut))
+        if shut:
+            self._raise_shut(shut)
+
+    def _end(self) -> None:
+        """Note that the phase passed, and with the last one that the run is done."""
+        if self.run.state().phases.get(self.phase.id) != "passed":
+            self.run.append(Type.PHASE_ENDED, item=self.phase.id, data={"result": "passed"})
+        last = [phase for phase in checklist.checklist().phase if phase.when == "always"][-1]
+        ends = {last.id: Status.DONE, "rollback": Status.ROLLED_BACK}.get(self.phase.id)
+        if ends is not None and self.run.state().status is Status.OPEN:
+            self.run.append(Type.RUN_ENDED, data={"status": ends.value})
+
+    def _raise_shut(self, shut: tuple[tuple[str, str], ...]) -> None:
+        if self._worker is not None and self._worker.error is not None:
+            raise self._worker.error
+        listed = "; ".join(f"{item} is {why}" for item, why in shut)
+        raise NotPassedError(listed, where=f"gate of {self.phase.id}", mend=f"`deploykit status {self.run.id}`")
 
     # --- how it is done
 
     def _work(self, name: str, display: live.Display, work: Callable[[], Any]) -> None:
         """Headless: do it here. Stepped through: on a thread, and the cell returns at once."""
 
-        def told() -> None:
-            try:
-                work()
-            except DeploykitError as error:
-                if self.run.state().items.get(name) is None:
-                    display.put(show.failed(name, error))
-                raise
-            finally:
-                if self.run.state().items.get(name) is not None:
-                    self._show(name, display)
+        def told(error: BaseException | None) -> None:
+            if name in self.run.state().items:
+                self._show(name, display)
+            elif error is not None:
+                display.put(show.failed(name, error))
 
-        if self.mode == "run":
-            told()
+        if self.mode == "step":
+            self._worker = live.Worker(name, work, told)
+            self._worker.start()
             return
-        self._worker = live.Worker(name, told)
-        self._worker.start()
+        try:
+            work()
+        except BaseException as error:
+            told(error)
+            raise
+        told(None)
 
     def _watch(self, items: tuple[str, ...], display: live.Display) -> None:
         began = time.monotonic()
-        watched = watch(self._context(display))
+        try:
+            watched = watch(self._context(display))
+        except StopAskedError as stopped:
+            kind = RolledBackError if self.run.state().rolled_back else HeldError
+            raise kind(str(stopped), where="watch", mend=f"`deploykit status {self.run.id}` says why") from stopped
         results = [self._item(item).load()(None, watched) for item in items]
         self._roll_back_if_told(watched)
         for result in results:
@@ -179,10 +215,8 @@ class Phase:
 
     def _roll_back_if_told(self, watched: Watched) -> None:
         verdict = watched.verdict
-        if verdict is None or verdict.answer is not Answer.ROLL_BACK:
-            return
-        execution.ask_rollback(self.run, verdict.reason)
-        execution.return_traffic(self.run, verdict.reason)
+        if verdict is not None and verdict.answer is Answer.ROLL_BACK:
+            traffic_back(self.run, verdict.reason)
 
     def _context(self, display: live.Display) -> Context:
         def told(line: str, evidence: Evidence) -> None:
@@ -217,10 +251,13 @@ class Phase:
     def _timeline(self) -> tuple[Json, ...]:
         return tuple(event.model_dump(mode="json") for event in self.run.events())
 
-    def _item(self, item: str) -> checklist.Item:
+    def _item(self, item: str, *, but_not: Kind | None = None) -> checklist.Item:
         found = checklist.checklist().find(item)
         if found.phase != self.phase.id:
             raise UsageError(f"{item} belongs to phase {found.phase}", where=self.phase.notebook, mend="call it there")
+        if found.kind is but_not:
+            call = {Kind.CHECK: "phase.check", Kind.ACTION: "phase.act"}[found.kind]
+            raise UsageError(f"{item} is of kind {found.kind}", where=self.phase.notebook, mend=f"call {call}")
         return found
 
     def _passed(self, item: str) -> bool:
@@ -231,15 +268,12 @@ class Phase:
         settled = self.run.state().items.get(item)
         return f"{settled.outcome.value}: {settled.summary}" if settled else "not done yet"
 
-    def _require_idle(self, *, gate: bool = False) -> None:
-        """Refuse while work is under way; the gate also raises what ended it."""
+    def _require_idle(self) -> None:
         worker = self._worker
         if worker is not None and worker.busy:
             raise NotPassedError(
                 f"{worker.name} is still under way", where="this cell", mend="run it again when it ended"
             )
-        if gate and worker is not None and worker.error is not None:
-            raise worker.error
 
     def _require_earlier(self, item: str) -> None:
         """Items are done in the checklist's order."""

@@ -40,7 +40,7 @@ def item(title: str, result: Result) -> Bundle:
     """How an item ended, with its evidence folded away."""
     sign, colour = SIGNS[result.outcome]
     word = result.outcome.value
-    plain = f"{sign} {word.upper()}  {result.item}: {_flat(result.summary)}"
+    plain = f"{sign} {word.upper()}  {_flat(result.item)}: {_flat(result.summary)}"
     if result.mend:
         plain += f"\n  → {_flat(result.mend)}"
     badge = f'<strong style="color:{colour}">{sign} {word}</strong>'
@@ -49,10 +49,10 @@ def item(title: str, result: Result) -> Bundle:
         body += f"<p>→ {_safe(result.mend)}</p>"
     data = {
         "text/plain": plain + _plain_evidence(result.evidence),
-        "text/html": f'<div class="deploykit-item">{body}{_evidence(result.evidence)}</div>',
-        "text/markdown": f"**{sign} {word}** `{result.item}`: {_markdown(result.summary)}",
+        "text/html": _block(body + _evidence(result.evidence)),
+        "text/markdown": f"**{sign} {word}** {_markdown(result.item)}: {_markdown(result.summary)}",
         ITEM_TYPE: {
-            "item": result.item,
+            "item": redact.text(result.item),
             "outcome": word,
             "summary": redact.text(result.summary),
             "mend": redact.text(result.mend),
@@ -72,30 +72,37 @@ def scraps(result: Result) -> tuple[Bundle, ...]:
 
 
 def _scrap(name: str, data: dict[str, Any]) -> Bundle:
+    name = redact.text(name)
     scrap = {"name": name, "data": data, "encoder": "json", "version": 1}
     return Bundle({SCRAP_TYPE: scrap}, {"scrapbook": {"name": name, "data": True, "display": False}})
 
 
 def working(item_id: str, title: str, line: str) -> Bundle:
     """An item that is under way."""
-    plain = f"… {item_id}: {_flat(line)}"
+    plain = f"… {_flat(item_id)}: {_flat(line)}"
     body = f"<p><strong>… under way</strong> <code>{_safe(item_id)}</code> {_safe(title)}<br>{_safe(line)}</p>"
-    return Bundle({"text/plain": plain, "text/html": body, "text/markdown": f"… `{item_id}`: {_markdown(line)}"}, {})
+    said = f"… {_markdown(item_id)}: {_markdown(line)}"
+    return Bundle({"text/plain": plain, "text/html": _block(body), "text/markdown": said}, {})
 
 
-def failed(item_id: str, error: DeploykitError) -> Bundle:
+def failed(item_id: str, error: BaseException) -> Bundle:
     """An item that could not be begun, or broke off without a result."""
-    said = str(error)
+    said = str(error) if isinstance(error, DeploykitError) else f"{type(error).__name__}: {error}"
     body = f"<p><strong>✘ stopped</strong> <code>{_safe(item_id)}</code></p><pre>{_safe(said)}</pre>"
-    return Bundle({"text/plain": f"✘ STOPPED  {item_id}: {_flat(said)}", "text/html": body}, {})
+    return Bundle({"text/plain": f"✘ STOPPED  {_flat(item_id)}: {_flat(said)}", "text/html": _block(body)}, {})
+
+
+def note(line: str) -> Bundle:
+    """One line."""
+    return Bundle({"text/plain": _flat(line), "text/html": f"<p>{_safe(line)}</p>"}, {})
 
 
 def picture(png: bytes, text: str) -> Bundle:
     """A picture with its words."""
     import base64  # noqa: PLC0415 - only where there is a picture
 
-    metadata = {"image/png": {"alt": text}}
-    return Bundle({"image/png": base64.b64encode(png).decode(), "text/plain": f"[picture: {text}]"}, metadata)
+    metadata = {"image/png": {"alt": _flat(text)}}
+    return Bundle({"image/png": base64.b64encode(png).decode(), "text/plain": f"[picture: {_flat(text)}]"}, metadata)
 
 
 def head(plan: Plan, title: str, items: tuple[tuple[str, str], ...], state: State) -> Bundle:
@@ -115,7 +122,7 @@ def head(plan: Plan, title: str, items: tuple[tuple[str, str], ...], state: Stat
     markup = f"<h3>{_safe(title)}</h3>{said}<table>{rows}</table><ul>{listed}</ul>"
     plain = [title, *[f"⚠ {line}" for line in loud], *[f"{k}: {v}" for k, v in facts.items()]]
     plain += [f"- {i}: {_word(state, i)}" for i, _ in items]
-    return Bundle({"text/plain": "\n".join(_flat(line) for line in plain), "text/html": markup}, {})
+    return Bundle({"text/plain": "\n".join(_flat(line) for line in plain), "text/html": _block(markup)}, {})
 
 
 def loud_facts(plan: Plan) -> tuple[str, ...]:
@@ -135,13 +142,18 @@ def loud_facts(plan: Plan) -> tuple[str, ...]:
 def gate(title: str, waiting: tuple[tuple[str, str], ...]) -> Bundle:
     """The end of a phase: open, or what keeps it shut."""
     if not waiting:
-        plain = f"✔ gate open: {title}"
-        return Bundle({"text/plain": plain, "text/html": f"<p><strong>✔ gate open</strong>: {_safe(title)}</p>"}, {})
+        plain = f"✔ gate open: {_flat(title)}"
+        opened = _block(f"<p><strong>✔ gate open</strong>: {_safe(title)}</p>")
+        return Bundle({"text/plain": plain, "text/html": opened}, {})
     listed = "".join(f"<li><code>{_safe(i)}</code>: {_safe(why)}</li>" for i, why in waiting)
-    plain = f"✘ gate shut: {title}\n" + "\n".join(f"- {i}: {why}" for i, why in waiting)
-    return Bundle(
-        {"text/plain": plain, "text/html": f"<p><strong>✘ gate shut</strong>: {_safe(title)}</p><ul>{listed}</ul>"}, {}
-    )
+    plain = "\n".join([f"✘ gate shut: {_flat(title)}", *(f"- {_flat(i)}: {_flat(why)}" for i, why in waiting)])
+    shut = _block(f"<p><strong>✘ gate shut</strong>: {_safe(title)}</p><ul>{listed}</ul>")
+    return Bundle({"text/plain": plain, "text/html": shut}, {})
+
+
+def _block(markup: str) -> str:
+    """Our markup, where no reader looks for formulas: a sum of $ is text, and so is what could be a command of TeX."""
+    return f'<div class="deploykit tex2jax_ignore mathjax_ignore">{markup}</div>'
 
 
 def _word(state: State, item_id: str) -> str:
@@ -173,11 +185,11 @@ def _table(table: Table) -> str:
 
 
 def _plain_evidence(evidence: Evidence) -> str:
-    lines = [f"\n    {k}: {_flat(_value(v))}" for k, v in evidence.facts.items()]
+    lines = [f"\n    {_flat(k)}: {_flat(_value(v))}" for k, v in evidence.facts.items()]
     if evidence.verdict is not None:
         lines.append(f"\n    verdict: {evidence.verdict.answer.value}: {_flat(evidence.verdict.reason)}")
     for table in evidence.tables:
-        lines.append(f"\n    {_flat(table.title)}: {' | '.join(table.columns)}")
+        lines.append(f"\n    {_flat(table.title)}: {' | '.join(map(_flat, table.columns))}")
         lines += ["\n      " + " | ".join(_flat(_value(cell)) for cell in row) for row in table.rows]
     return "".join(lines)
 
@@ -191,9 +203,9 @@ def _safe(text: str) -> str:
 
 
 def _flat(text: str) -> str:
-    return redact.visible(redact.text(text)).replace("\n", " ")
+    return redact.visible(redact.text(text)).replace("\n", " ").replace("\t", " ")
 
 
 def _markdown(text: str) -> str:
     """Outside text is never formatted into Markdown: every character that could mean something is escaped."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>~$&:/@" else c for c in _flat(text))
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>~$&:/@=^" else c for c in _flat(text))

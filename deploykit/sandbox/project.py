@@ -79,9 +79,9 @@ deployments = "deployments"
 [shift]
 time_scale = {pace.scale:g}
 steps = [
-  {{ percent = 10, seconds = {step:g}, requests = 100 }},
-  {{ percent = 50, seconds = {step:g}, requests = 300 }},
-  {{ percent = 100, seconds = {step:g}, requests = 500 }},
+  {{ percent = 10, seconds = {step:g}, requests = {few} }},
+  {{ percent = 50, seconds = {step:g}, requests = {more} }},
+  {{ percent = 100, seconds = {step:g}, requests = {many} }},
 ]
 watch = "{watch:g}s"
 hold_limit = "{hold:g}s"
@@ -114,6 +114,7 @@ class Pace:
         watch: What the watch after it lasts.
         hold: For how long a hold is borne.
         guard: When a silent run is given up.
+        requests: What the candidate must have served in the first step; three and five times as many in the next two.
         error_rate: The limit that the success items prove; the smaller, the more requests the proof takes.
     """
 
@@ -122,6 +123,7 @@ class Pace:
     watch: float = 30.0
     hold: float = 15.0
     guard: float = 10.0
+    requests: int = 100
     error_rate: float = 0.001
 
 
@@ -169,6 +171,9 @@ def write_project(
         step=pace.step * pace.scale,
         watch=pace.watch * pace.scale,
         hold=pace.hold * pace.scale,
+        few=pace.requests,
+        more=3 * pace.requests,
+        many=5 * pace.requests,
         operator=OPERATOR,
         approver=APPROVER,
     )

@@ -23,7 +23,7 @@ from deploykit.sandbox.project import Pace, write_project
 
 ROOT = Path(__file__).parents[2]
 #: Seconds instead of minutes; the proof of the error rate is to be had with a few hundred requests.
-PACE = Pace(scale=60, step=4, watch=6, hold=4, guard=6, error_rate=0.01)
+PACE = Pace(scale=60, step=4, watch=6, hold=6, guard=6, requests=20, error_rate=0.01)
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +43,13 @@ class Project:
     def environment(self) -> dict[str, str]:
         return {**os.environ, settings_module.VARIABLE: str(self.home / settings_module.FILE), "PYTHONPATH": str(ROOT)}
 
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "deploykit"]
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "deploykit", *words],
+            [*self.command, *words],
             env=self.environment,
             cwd=self.home,
             stdout=subprocess.PIPE,

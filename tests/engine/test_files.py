@@ -13,10 +13,11 @@ import pytest
 
 from deploykit import redact
 from deploykit.engine import CellStatus, Executed, execute, files
+from deploykit.errors import StoreError
 from deploykit.run import write_atomically
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
 SECRET = "hunter2-and-more"
 
@@ -123,3 +124,12 @@ def test_works_where_an_event_loop_already_runs(bench: Bench) -> None:
         return execute(bench.source, bench.target, {}, mode="replay")
 
     assert asyncio.run(inside()).status is CellStatus.COMPLETED
+
+
+def test_a_target_that_cannot_be_written_starts_nothing(bench: Bench) -> None:
+    bench.write("1")
+    (bench.folder / "file").touch()
+    with pytest.raises(StoreError, match="cannot be written"):
+        execute(
+            bench.source, bench.folder / "file" / "out.ipynb", {}, mode="run", on_start=lambda _: pytest.fail("started")
+        )

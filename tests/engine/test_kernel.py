@@ -20,14 +20,17 @@ from deploykit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
+
+    Until = Callable[[Callable[[], object]], None]
 
 TELL = """
 import json, os, sys
 from pathlib import Path
 told = {"mode": os.environ.get("DEPLOYKIT_MODE"), "extra": os.environ.get("EXTRA"), "python": sys.executable,
         "cwd": os.getcwd(), "arguments": sys.argv, "pid": os.getpid(), "sid": os.getsid(0)}
-Path("told.json").write_text(json.dumps(told))
+Path("telling").write_text(json.dumps(told))
+Path("telling").rename("told.json")
 """
 
 
@@ -74,7 +77,7 @@ def test_a_parameter_named_like_a_magic_is_python(bench: Bench) -> None:
     assert execute(bench.source, bench.target, {"run": "x"}, mode="run").status is CellStatus.COMPLETED
 
 
-def test_no_port_is_opened_and_the_sockets_are_private_and_removed(bench: Bench) -> None:
+def test_no_port_is_opened_and_the_sockets_are_private_and_removed(bench: Bench, until: Until) -> None:
     bench.write("import time", TELL, "while not Path('looked').exists(): time.sleep(0.01)")
     seen: list[Any] = []
 
@@ -84,8 +87,7 @@ def test_no_port_is_opened_and_the_sockets_are_private_and_removed(bench: Bench)
         seen.append((folder, folder.stat().st_mode & 0o077, len(os.fsencode(folder))))
 
     def look_later() -> None:
-        while not (bench.folder / "told.json").exists():
-            pass
+        until((bench.folder / "told.json").exists)
         kernel = psutil.Process(told(bench)["pid"])
         seen.append([one for one in kernel.net_connections("inet") if one.status == psutil.CONN_LISTEN])
         seen.append([str(one.laddr) for one in kernel.net_connections("unix")])
@@ -112,10 +114,26 @@ def test_a_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest
     kernel.folder.rmdir()
 
 
-def test_no_folder_is_a_usage_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_is_a_usage_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploykit.engine.kernel._parents", lambda: iter(["/nowhere"]))
+    bench.write("1")
     with pytest.raises(UsageError, match="temporary folder"):
-        Kernel()
+        execute(bench.source, bench.target, {}, mode="run")
+    assert not bench.target.exists()
+
+
+def test_a_kernel_that_cannot_be_ended_is_not_a_completed_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Kernel.stop
+
+    async def fail(self: Kernel, *, at_once: bool) -> tuple[str, ...]:
+        await stop(self, at_once=at_once)
+        raise RuntimeError("it is still there")
+
+    monkeypatch.setattr(Kernel, "stop", fail)
+    bench.write("1")
+    with pytest.raises(RuntimeError, match="still there"):
+        execute(bench.source, bench.target, {}, mode="run")
+    assert bench.read()["metadata"]["deploykit"]["status"] == "failed"
 
 
 @pytest.mark.parametrize("end", ["", "; os.kill(os.getpid(), 9)"])
@@ -137,9 +155,7 @@ def test_a_child_does_not_outlive_the_kernel_unseen(bench: Bench, end: str) -> N
     assert set(bench.read()["metadata"]["deploykit"]["terminated"]) == set(answer.terminated)
 
 
-def test_nothing_outlives_an_executing_process_that_was_killed(
-    bench: Bench, until: Callable[[Callable[[], object]], None]
-) -> None:
+def test_nothing_outlives_an_executing_process_that_was_killed(bench: Bench, until: Until) -> None:
     bench.write("import subprocess; child = subprocess.Popen(['sleep', '600']); print('pid', child.pid); child.wait()")
     process = bench.start("-c", bench.RUN)
     until(lambda: bench.running(0, "pid"))

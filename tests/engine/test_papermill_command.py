@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
 COMMAND = ("-m", "papermill", "--engine", "deploykit", "--no-progress-bar", "in.ipynb", "out/out.ipynb")
 

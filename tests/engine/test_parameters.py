@@ -12,7 +12,7 @@ from deploykit.engine.parameters import check
 from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
 
 def notebook(source: str) -> Any:

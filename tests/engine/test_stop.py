@@ -14,13 +14,14 @@ from deploykit.engine import CellStatus, execute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
     Until = Callable[[Callable[[], object]], None]
 
-BUSY = "print('busy', flush=True)\nimport time\ntime.sleep(60)"
+BUSY = "print('busy', flush=True)\nopen('said', 'w').close()\nimport time\ntime.sleep(60)"
 DEAF = """
 print('busy', flush=True)
+open('said', 'w').close()
 import time
 while True:
     try:
@@ -31,14 +32,14 @@ while True:
 BARE = ("-m", "papermill", "in.ipynb", "out/out.ipynb", "--no-progress-bar")
 
 
-def send(bench: Bench, until: Until, *signals: signal.Signals, index: int = 1, text: str = "") -> threading.Thread:
-    """Send signals to this process once the cell runs; a cell that catches interrupts gets the next when it said so."""
+def send(bench: Bench, until: Until, *signals: signal.Signals) -> threading.Thread:
+    """Send signals to this process once the cell is busy; the next ones when it said that it does not care."""
 
     def sender() -> None:
-        until(lambda: bench.running(index, text))
+        until((bench.folder / "said").exists)
         for number, one in enumerate(signals):
             if number:
-                until(lambda: bench.running(index, "no"))
+                until(lambda: bench.running(1, "no"))
             os.kill(os.getpid(), one)
 
     thread = threading.Thread(target=sender)
@@ -56,7 +57,7 @@ class TestBarePapermill:
         assert bench.theirs() == ["completed"] * 3
 
     def test_loses_what_a_cell_said_before_a_termination(self, bench: Bench, until: Until) -> None:
-        bench.write("1", f"{BUSY.replace('time.sleep(60)', '')}\nopen('said', 'w').close()\ntime.sleep(60)", "2")
+        bench.write("1", BUSY, "2")
         process = bench.start(*BARE)
         until((bench.folder / "said").exists)
         process.terminate()
@@ -84,7 +85,7 @@ class TestEngine:
 
     def test_a_second_signal_does_not_wait_for_a_cell_that_will_not_stop(self, bench: Bench, until: Until) -> None:
         bench.write("1", DEAF, "2")
-        thread = send(bench, until, signal.SIGTERM, signal.SIGINT, signal.SIGTERM, text="busy")
+        thread = send(bench, until, signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
         answer = execute(bench.source, bench.target, {}, mode="run")
         thread.join()
         assert answer.status is CellStatus.INTERRUPTED

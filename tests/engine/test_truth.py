@@ -12,7 +12,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from deploykit.engine import CellStatus, execute
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
 KILL = "import os; os.kill(os.getpid(), 9)"
 SLEEP = "import time; time.sleep(60)"

@@ -1,0 +1,266 @@
+"""Actions: what is done, what is found, and what is said of it; what the journal holds of it is execution's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deploykit.actions.deploy import Deploy
+from deploykit.actions.incident import IncidentReport
+from deploykit.actions.notify import RolledBack
+from deploykit.actions.rollback import Platform
+from deploykit.actions.step import Step
+from deploykit.actions.traffic import Traffic
+from deploykit.context import Context, StopAskedError
+from deploykit.errors import Rejected, Unreachable
+from deploykit.model import Outcome
+from deploykit.platforms import newest, wait_for
+from deploykit.run import Run
+from tests.world import COMMITS, Fault, World, answered, deployment
+
+
+@pytest.fixture
+def run(world: World) -> Run:
+    return world.plan(approved=False)
+
+
+@pytest.fixture
+def context(world: World, run: Run) -> Context:
+    return world.context(run)
+
+
+def only(action: Any) -> Step:
+    (step,) = action.steps()
+    assert isinstance(step, Step)
+    return step
+
+
+# --- waiting for the platform
+
+
+def test_a_deployment_is_waited_for_until_it_ended(world: World, run: Run, context: Context) -> None:
+    world.deployments["shop-blue"].insert(0, deployment("new", run.plan.commit, "pending"))
+    ends = deployment("new", run.plan.commit)
+    world.pauses = [lambda: None, lambda: world.deployments["shop-blue"].__setitem__(0, ends)]
+    assert wait_for(context, "shop-blue", run.plan.commit) == ends
+    assert "PENDING after" in world.progress[0]
+
+
+def test_a_platform_that_does_not_answer_for_a_while_is_asked_again(world: World, run: Run, context: Context) -> None:
+    world.deployed(run)
+    world.fail("platform.deployments", Fault.DOWN, Fault.DOWN)
+    assert wait_for(context, "shop-blue", run.plan.commit).id == "release"
+    assert "did not answer" in world.progress[0]
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_waiting_ends_with_the_last_word_when_it_took_too_long(
+    world: World, run: Run, context: Context, *, broken: bool
+) -> None:
+    world.deployments["shop-blue"].insert(0, deployment("new", run.plan.commit, "pending"))
+    if broken:
+        world.broken["platform.deployments"] = Fault.DOWN
+    with pytest.raises(Unreachable, match=r"was not ready within 0 s; last word: .*(PENDING|did not answer)"):
+        wait_for(context, "shop-blue", run.plan.commit)
+
+
+def test_waiting_ends_when_somebody_asks_to_stop(world: World, run: Run, context: Context) -> None:
+    def stop() -> None:
+        raise StopAskedError("bob says so")
+
+    world.pauses = [stop]
+    with pytest.raises(StopAskedError):
+        wait_for(context, "shop-blue", run.plan.commit)
+
+
+def test_a_service_without_deployments_is_named(world: World, context: Context) -> None:
+    world.deployments["shop-blue"] = []
+    with pytest.raises(Rejected, match="no deployment of shop-blue"):
+        newest(context.ports.platform, "shop-blue")
+
+
+# --- deploy
+
+
+def test_deploying_names_service_release_and_commit_before_it_begins(run: Run, context: Context) -> None:
+    assert only(Deploy(context)).intent == {"service": "shop-blue", "release": "v2", "commit": run.plan.commit}
+
+
+def test_a_deployment_passes_when_the_candidate_says_that_it_is_the_release(world: World, context: Context) -> None:
+    step = only(Deploy(context))
+    assert step.probe() is False
+    assert step.do("op") == {"deployment": "deployment-1"}
+    assert step.probe() is True
+    result = step.settle()
+    assert (result.outcome, result.summary) == (Outcome.PASS, f"blue runs v2 ({'c' * 9})")
+    assert world.effects == ["deploy shop-blue"]
+
+
+@pytest.mark.parametrize("state", ["failed", "gone"])
+def test_a_deployment_that_did_not_come_up_fails_with_the_platforms_word(
+    world: World, context: Context, state: str
+) -> None:
+    world.lands = state
+    step = only(Deploy(context))
+    step.do("op")
+    result = step.settle()
+    assert (result.outcome, result.summary) == (Outcome.FAIL, f"the platform says {state.upper()} for v2")
+    assert result.mend
+
+
+def test_a_candidate_that_says_another_release_fails(world: World, context: Context) -> None:
+    step = only(Deploy(context))
+    step.do("op")
+    world.pages["https://blue.example.com/version"] = answered(body={"version": "v1"})
+    assert step.settle().summary == "the candidate says v1, not v2"
+
+
+def test_a_service_that_never_ran_is_not_deployed_to(world: World, context: Context) -> None:
+    world.deployments["shop-blue"] = []
+    with pytest.raises(Rejected, match="never ran here"):
+        only(Deploy(context)).do("op")
+    assert world.effects == []
+
+
+# --- roll the platform back
+
+
+def test_the_platform_goes_back_to_the_newest_other_deployment_that_it_can(
+    world: World, run: Run, context: Context
+) -> None:
+    world.deployments["shop-blue"] = [
+        deployment("bad", run.plan.commit),
+        deployment("bad-before", run.plan.commit),
+        deployment("expired", COMMITS["v1"], can_roll_back=False),
+        deployment("good", COMMITS["old"]),
+    ]
+    step = only(Platform(context))
+    assert step.probe() is False
+    assert step.do("op") == {"deployment": "good", "commit": COMMITS["old"]}
+    assert step.probe() is True
+    result = step.settle()
+    assert (result.outcome, result.evidence.facts["deployment"]) == (Outcome.PASS, "back-to-good")
+
+
+def test_where_the_release_does_not_run_nothing_is_rolled_back(world: World, context: Context) -> None:
+    step = only(Platform(context))
+    assert step.do("op") == {"done": "nothing: the release is not what runs there"}
+    assert step.settle().outcome is Outcome.PASS
+    assert world.effects == []
+
+
+def test_without_an_earlier_deployment_there_is_nothing_to_go_back_to(world: World, run: Run, context: Context) -> None:
+    world.deployments["shop-blue"] = [deployment("bad", run.plan.commit)]
+    with pytest.raises(Rejected, match="no earlier deployment") as caught:
+        only(Platform(context)).do("op")
+    assert "traffic is on live" in caught.value.mend
+
+
+def test_a_rollback_that_does_not_come_up_fails_and_says_that_traffic_is_on_live(
+    world: World, run: Run, context: Context
+) -> None:
+    world.deployed(run)
+    world.lands = "failed"
+    step = only(Platform(context))
+    step.do("op")
+    result = step.settle()
+    assert result.outcome is Outcome.FAIL
+    assert "traffic is on live" in result.mend
+
+
+# --- tell the team
+
+
+def test_the_team_is_told_once_with_reason_and_run(world: World, run: Run, context: Context) -> None:
+    run.append("rollback.asked", data={"reason": "10 % failed"})  # type: ignore[arg-type]  # the word itself
+    step = only(RolledBack(context))
+    assert step.probe() is False
+    first = step.do("op")
+    assert step.do("op") == {**first, "found": "posted before"}
+    assert world.effects == ["post rolled-back"]
+    text = world.messages[0][1].text
+    assert "shop v2 in production was rolled back; v1 serves. Reason: 10 % failed." in text
+    assert run.id in text
+    assert step.settle().outcome is Outcome.PASS
+
+
+def test_a_message_that_is_not_there_afterwards_fails(world: World, context: Context) -> None:
+    world.fail("chat.post", Fault.LYING)
+    step = only(RolledBack(context))
+    step.do("op")
+    result = step.settle()
+    assert (result.outcome, result.mend) == (Outcome.FAIL, "tell #deployments yourself")
+
+
+# --- the incident report
+
+
+def test_the_incident_report_is_written_whole(run: Run, context: Context) -> None:
+    step = only(IncidentReport(context))
+    assert step.probe() is False, "writing it again does no harm"
+    facts = step.do("op")
+    assert (run.folder / "incident.md").read_text("utf-8") == "# Incident\n\nIt went back.\n"
+    assert step.settle().summary == "incident.md lies in the run's folder, 3 lines"
+    assert only(IncidentReport(context)).settle().outcome is Outcome.PASS
+    assert only(IncidentReport(context)).do("op") == facts
+
+
+# --- traffic
+
+
+def test_traffic_is_one_step_a_share_from_what_was_before_to_what_comes_next(context: Context) -> None:
+    steps = Traffic(context).steps()
+    assert [step.id for step in steps] == [f"blue-green.traffic/{share}" for share in (10, 50, 100)]
+    assert steps[0].intent == {"from": {"green": 100, "blue": 0}, "to": {"blue": 10, "green": 90}}
+    assert steps[2].intent == {"from": {"blue": 50, "green": 50}, "to": {"blue": 100, "green": 0}}
+    assert all(step.moves_traffic for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("blue", "answer"),
+    [(0, False), (10, True), (50, None), (11, None)],
+)
+def test_a_shifts_probe_tells_before_and_after_and_nothing_else(
+    world: World, context: Context, blue: int, *, answer: bool | None
+) -> None:
+    world.shift(blue)
+    assert Traffic(context).steps()[0].probe() is answer
+
+
+def test_the_guard_is_asked_for_only_where_weights_are_split(world: World, context: Context) -> None:
+    first, _, last = Traffic(context).steps()
+    last.do("op")
+    assert world.guard_calls == []
+    first.do("op")
+    assert world.guard_calls == ["start"]
+
+
+def test_a_step_passes_no_earlier_than_its_time(world: World, context: Context) -> None:
+    looks = 0
+
+    def counted(_seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        world.pause(0.0)
+
+    slower = context.plan.model_copy(update={"time_scale": 1000.0})
+    step = Traffic(world.context(world.run, plan=slower, pause=counted)).steps()[0]
+    step.do("op")
+    result = step.settle()
+    assert result.outcome is Outcome.PASS
+    assert float(str(result.evidence.facts["seconds"])) >= 0.1 - 0.05
+    assert looks > 3
+    assert world.guard_calls.count("beat") == looks
+
+
+@pytest.mark.parametrize(("blue", "outcome"), [(0.10, Outcome.PASS), (0.13, Outcome.PASS), (0.30, Outcome.FAIL)])
+def test_the_counted_share_may_differ_by_chance_and_no_more(
+    world: World, context: Context, blue: float, outcome: Outcome
+) -> None:
+    world.sends = {"blue": blue, "green": 1 - blue}
+    step = Traffic(context).steps()[0]
+    step.do("op")
+    result = step.settle()
+    assert result.outcome is outcome
+    assert f"{blue:.1%} of 1,000 requests went to the candidate" in result.summary

@@ -1,0 +1,156 @@
+"""Rolling back: traffic first, with or without a store."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploykit import rollback
+from deploykit.errors import RollbackIncompleteError, StoreError, UsageError
+from deploykit.journal import spool
+from deploykit.journal.events import Type
+from deploykit.rollback import planned, return_traffic, traffic_back, without_store
+from deploykit.run import Run
+from tests.world import LIVE, SERVICE, Fault, World
+
+BACK = "weights blue 0, green 100"
+
+
+@pytest.fixture
+def run(world: World) -> Run:
+    """A run without an approval, whose weights are split and whose environment belongs to another run by now."""
+    planned = world.plan(approved=False)
+    world.shift(50)
+    return planned
+
+
+def no_store(run: Run, patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("database or disk is full")
+
+    for name in ("append", "lock", "take_lock", "lines"):
+        patch.setattr(run.store, name, fail)
+
+
+def test_the_intent_comes_first_and_no_lock_or_approval_is_asked(world: World, run: Run) -> None:
+    run.store.take_lock(run.place, "another-run", "bob")
+    facts = traffic_back(run, "bob says so")
+    assert world.weights == LIVE
+    assert facts["before"] == {"blue": 50, "green": 50}
+    assert [e.type for e in world.events()[1:]] == [Type.ROLLBACK_ASKED, Type.LOCK_TAKEN, Type.TRAFFIC_RETURNED]
+    assert world.journal_then[0].type is Type.LOCK_TAKEN
+    taken = world.said(Type.LOCK_TAKEN)[0]
+    assert taken.data == {"fence": 2, "by_force": True, "from": "another-run"}
+    assert (run.state().rolled_back, run.state().returned) == ("bob says so", "bob says so")
+
+
+def test_it_can_be_asked_again(world: World, run: Run) -> None:
+    traffic_back(run, "once")
+    world.shift(10)
+    traffic_back(run, "twice")
+    assert world.weights == LIVE
+
+
+@pytest.mark.parametrize("forever", [False, True])
+def test_without_a_store_traffic_goes_back_and_the_spool_says_so(world: World, run: Run, *, forever: bool) -> None:
+    with pytest.MonkeyPatch.context() as full:
+        no_store(run, full)
+        if forever:
+            without_store(run.settings, run.plan, SERVICE, "bob says so")
+        else:
+            traffic_back(run, "bob says so")
+    assert world.effects == [BACK]
+    assert len(world.events()) == 1
+    assert spool.merge(run.store, run.id, SERVICE) == 2
+    assert (run.state().rolled_back, run.state().returned) == ("bob says so", "bob says so")
+
+
+def test_the_intent_is_spooled_before_traffic_moves(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    spooled = run.store.folder / "spool" / f"{run.id}.jsonl"
+    lines: list[int] = []
+    world.at_effect = lambda _effect: lines.append(len(spooled.read_bytes().splitlines()))
+    no_store(run, monkeypatch)
+    traffic_back(run, "bob says so")
+    assert lines == [1]
+
+
+def test_a_store_that_fails_after_traffic_went_back_is_spooled_for(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run.store.append
+
+    def append(draft: object, **arguments: object) -> object:
+        if world.effects:
+            raise StoreError("database or disk is full")
+        return real(draft, **arguments)  # type: ignore[arg-type]  # passed on as it came
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(run.store, "append", append)
+        assert traffic_back(run, "bob says so")["weights"] == {"blue": 0, "green": 100}
+    assert spool.merge(run.store, run.id, SERVICE) == 1
+    assert run.state().returned == "bob says so"
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_a_dead_router_calls_for_a_person_and_nothing_claims_that_traffic_is_back(
+    world: World, run: Run, *, store: bool
+) -> None:
+    world.broken.update({"router.set_weights": Fault.DOWN})
+    with pytest.MonkeyPatch.context() as patch:
+        if not store:
+            no_store(run, patch)
+        with pytest.raises(RollbackIncompleteError, match="by hand, now"):
+            traffic_back(run, "bob says so")
+    spool.merge(run.store, run.id, SERVICE)
+    assert run.state().rolled_back == "bob says so"
+    assert run.state().returned == ""
+
+
+def test_a_return_is_left_to_another_run_that_is_in_charge(world: World, run: Run) -> None:
+    run.store.take_lock(run.place, "another-run", "bob")
+    return_traffic(run, "the process ended")
+    assert world.effects == []
+    assert "traffic left alone (the process ended): run another-run" in str(world.events()[-1].data["text"])
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_return_goes_ahead_where_the_lock_is_ours_or_nobodys(world: World, run: Run, *, held: bool) -> None:
+    if held:
+        run.take_lock()
+    return_traffic(run, "the process ended")
+    assert world.weights == LIVE
+    assert run.state().returned == "the process ended"
+
+
+def test_a_return_goes_ahead_where_the_store_cannot_say_whose_lock_it_is(world: World, run: Run) -> None:
+    with pytest.MonkeyPatch.context() as full:
+        no_store(run, full)
+        return_traffic(run, "the disk is full")
+    assert world.weights == LIVE
+    assert spool.merge(run.store, run.id, SERVICE) == 1
+
+
+# --- which run, when the store cannot say
+
+
+def test_the_only_run_that_is_not_sealed_is_found_by_its_folder(run: Run) -> None:
+    settings = run.settings
+    for name in ("", run.id, "1", run.id[-4:]):
+        assert planned(settings, name) == run.plan
+    with pytest.raises(UsageError, match="which run"):
+        planned(settings, "2")
+
+
+def test_a_sealed_or_damaged_folder_is_no_candidate(world: World, run: Run) -> None:
+    world.shift(0)
+    sealed, damaged = world.plan(approved=False), world.plan(approved=False)
+    (sealed.folder / rollback.SEAL).write_text("sealed", "utf-8")
+    (damaged.folder / "plan.json").write_text("{", "utf-8")
+    assert planned(run.settings, "") == run.plan
+
+
+def test_two_candidates_are_named(world: World, run: Run) -> None:
+    world.shift(0)
+    other = world.plan(approved=False)
+    with pytest.raises(UsageError, match=f"{run.id}.*{other.id}|{other.id}.*{run.id}"):
+        planned(run.settings, "")
+    assert planned(run.settings, other.id) == other.plan
