@@ -201,7 +201,9 @@ def _counted(data: dict[str, Any]) -> Iterator[Counted]:
     """Errors, and requests over the latency edge, from raw counts."""
     counts = _need(data, "counts", dict)
     edges = [float(edge) for edge in counts.get("edges_ms") or []]
-    critical = {one.get("name"): bool(one.get("critical", True)) for one in data.get("metrics", []) if isinstance(one, dict)}
+    critical = {
+        one.get("name"): bool(one.get("critical", True)) for one in data.get("metrics", []) if isinstance(one, dict)
+    }
     arms = {arm: counts.get(arm) or [] for arm in ("baseline", "control", "live")}
     yield Counted(Metric("errors", "fraction", critical=critical.get("errors", True)), **_arms(arms, _errors))
     if SLOW_MS in edges:

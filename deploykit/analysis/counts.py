@@ -120,7 +120,8 @@ class CountWatch:
             misses = bucket.requests - bucket.events
             self._limit.update(
                 [
-                    (bucket.events * math.log(rate / self.limit) + misses * math.log((1 - rate) / (1 - self.limit))) / apart
+                    (bucket.events * math.log(rate / self.limit) + misses * math.log((1 - rate) / (1 - self.limit)))
+                    / apart
                     for rate in rates
                 ]
             )

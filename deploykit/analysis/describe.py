@@ -40,7 +40,9 @@ def describe_count(metric: Metric, watch: CountWatch, needed: float, look: float
         "log_e_needed": needed,
     }
     if rate is None:
-        return Finding(metric=metric.name, answer=Answer.HOLD, reason=f"{metric.name}: no requests yet", numbers=numbers)
+        return Finding(
+            metric=metric.name, answer=Answer.HOLD, reason=f"{metric.name}: no requests yet", numbers=numbers
+        )
     low, high = bounds.rate_interval(totals.events, totals.requests)
     numbers |= {"rate_low": low, "rate_high": high}
     reason = f"{metric.name}: {rate:.2%} of {totals.requests:,.0f} requests (99 % sure: {low:.2%} to {high:.2%})"

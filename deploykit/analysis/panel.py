@@ -100,7 +100,12 @@ class Panel:
         """How much noisier a statistic over the candidate's requests is than one over all of live's."""
         for member in self.counts:
             bucket = seen.get(member.metric.name)
-            if isinstance(member.watch, CountWatch) and isinstance(bucket, Bucket) and bucket.sound and bucket.requests > 0:
+            if (
+                isinstance(member.watch, CountWatch)
+                and isinstance(bucket, Bucket)
+                and bucket.sound
+                and bucket.requests > 0
+            ):
                 return math.sqrt(max(member.watch.usually_served, bucket.control_requests) / bucket.requests)
         return 1.0
 

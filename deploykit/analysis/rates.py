@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from deploykit.analysis.bets import beginning, log_sum_exp
@@ -98,7 +99,7 @@ def learn(buckets: Sequence[tuple[float, float, float]]) -> Past:
 
 def _together(served: Sequence[tuple[float, float, float]]) -> float:
     """Beta-binomial correlation from neighbours, which share any slow drift: by moments, part by part."""
-    pairs = list(zip(served, served[1:], strict=False))
+    pairs = list(pairwise(served))
     found = []
     for part in range(PARTS):
         over = scale = 0.0

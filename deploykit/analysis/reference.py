@@ -72,9 +72,7 @@ class Reference:
         return min(edges), max(edges)
 
 
-def from_history(
-    points: Sequence[Point], unit: str, worse: str, matters: float = MATTERS
-) -> Reference | None:
+def from_history(points: Sequence[Point], unit: str, worse: str, matters: float = MATTERS) -> Reference | None:
     """The reference that a history gives; None where it has too few points.
 
     A short one gives its median. A long one is tried out on its own past: the level of the last hour, and, where it
@@ -98,9 +96,7 @@ def from_history(
     return _tried(placed, scale, step)
 
 
-def from_control(
-    points: Sequence[Point], unit: str, worse: str, matters: float = MATTERS
-) -> Reference | None:
+def from_control(points: Sequence[Point], unit: str, worse: str, matters: float = MATTERS) -> Reference | None:
     """The reference that the control gives: the median of what it showed so far, or lately."""
     if len(points) < FEWEST - 1:
         return None
@@ -108,7 +104,9 @@ def from_control(
     placed = [(at, scale.place(value)) for at, value in points]
     level = median([place for _, place in placed])
     errors = [place - level for _, place in placed]
-    found = _reference(f"the control's last {len(points)} points", scale, _flat(level), [(placed, errors)], step_of(points))
+    found = _reference(
+        f"the control's last {len(points)} points", scale, _flat(level), [(placed, errors)], step_of(points)
+    )
     if len(points) < CALM_POINTS:
         return found
     residuals = [error / found.spread for error in errors]
@@ -123,7 +121,11 @@ def _short(placed: Sequence[Point], scale: Scale, step: float) -> Reference:
     """A history too short to be tried out: its median; where it clearly moves, it may stay or move on."""
     level = median([place for _, place in placed])
     found = _reference(
-        f"the median of {len(placed)} points before", scale, _flat(level), [(placed, [p - level for _, p in placed])], step
+        f"the median of {len(placed)} points before",
+        scale,
+        _flat(level),
+        [(placed, [p - level for _, p in placed])],
+        step,
     )
     half = len(placed) // 2
     early, late = placed[:half], placed[half:]
