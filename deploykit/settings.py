@@ -135,6 +135,22 @@ class GithubSettings(Record):
     token: Secret
 
 
+class PlainMetric(Record):
+    """A further metric that the judge watches: a gauge with its own past, beside the control's.
+
+    Attributes:
+        worse: Which change is bad.
+        critical: Whether it may send a release back on ordinary evidence; else it takes more.
+        matters: The smallest relative change that does: 0.1 is a tenth.
+    """
+
+    query: Annotated[str, Field(min_length=1)]
+    unit: Literal["ms", "s", "percent", "fraction", "bytes", "count", "raw"]
+    worse: Literal["increase", "decrease", "either"] = "increase"
+    critical: bool = False
+    matters: Annotated[float, Field(gt=0)] = 0.1
+
+
 class MetricsSettings(Record):
     """Where the numbers come from. `$colour` in a query stands for blue or green.
 
@@ -144,6 +160,7 @@ class MetricsSettings(Record):
         slow: Requests over the latency limit, likewise.
         p95: The 95th percentile of a colour's latency in ms.
         delay: How late the vendor's newest points are.
+        plain: Further metrics by name: memory, a queue's length, orders a minute.
     """
 
     kind: Literal["datadog"] = "datadog"
@@ -155,6 +172,7 @@ class MetricsSettings(Record):
     slow: str
     p95: str
     delay: Seconds = 30.0
+    plain: dict[Name, PlainMetric] = Field(default_factory=dict)
 
 
 class LimitsSettings(Record):

@@ -71,6 +71,11 @@ class Judge:
         #: Unix seconds and evidence for going back, 1 being enough: what is drawn.
         self.evidence: list[tuple[float, float]] = []
 
+    @property
+    def certain_at(self) -> float | None:
+        """Unix seconds of the look that made a rollback certain."""
+        return self._panel.certain_at
+
     def look(self, candidate: Observed, control: Observed | None, now: float) -> Verdict:
         """Judge the candidate by all that was seen since it got its share of the traffic.
 
