@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -39,7 +41,8 @@ def play(home: Path, *, postgres_dsn: str | None = None, rate: float = 200.0) ->
         mend = "pip install 'deploykit-runbooks[sandbox]'"
         raise UsageError(f"the sandbox is not installed: {error.name} is missing", mend=mend) from error
     began = time.monotonic()
-    home = home.resolve()
+    # A folder of its own for each performance: a lock or a journal of one that was broken off is in nobody's way.
+    home = home.resolve() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     archive, runbooks = os.path.relpath(Path("reports").resolve(), home), os.path.relpath(packed_runbooks(), home)
     _title("Starting PostgreSQL, Envoy, two copies of a shop, its visitors, and stand-ins for four vendors")
     try:
@@ -74,12 +77,28 @@ class _Stage:
 
     def _sign_run_close(self, ends: Exit) -> None:
         number = self._run
-        self._type(Exit.DONE, "sign", number, "plan", "--key", str(self.settings.parent / "keys" / "anna"))
+        self._type(Exit.DONE, "sign", number, "plan", "--key", self._beside("keys/anna"))
         self._type(ends, "run", number)
         self._type(Exit.DONE, "close", number)
         folder = self._folder(number)
-        self._type(Exit.DONE, "verify", str(folder), "--allowed-signers", str(self.settings.parent / "allowed_signers"))
+        self._type(Exit.DONE, "verify", str(folder), "--allowed-signers", self._beside("allowed_signers"))
+        self._check_sums(folder)
         self.archived.append(folder)
+
+    def _check_sums(self, folder: Path) -> None:
+        """The same without our software, where the machine has coreutils."""
+        program = shutil.which("sha256sum")
+        if program is None:
+            return
+        click.secho(f"\n$ cd {folder} && sha256sum -c --quiet SHA256SUMS", bold=True)
+        done = subprocess.run([program, "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False)
+        if done.returncode:
+            raise DeploykitError("the sums do not hold", where=str(folder), mend="read the lines above")
+        click.secho("  (every file is what it was)", dim=True)
+
+    def _beside(self, name: str) -> str:
+        """A file beside the settings, as a person would type it."""
+        return os.path.relpath(self.settings.parent / name)
 
     @property
     def _run(self) -> str:

@@ -23,6 +23,7 @@ ITEMS, PHASES = checklist().item, checklist().phase
 #: The commands that DESIGN.md names, and those of them that are built.
 BUILT = {
     "plan",
+    "lab",
     "run",
     "resume",
     "status",

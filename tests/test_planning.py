@@ -14,7 +14,7 @@ from deploykit import planning
 from deploykit.errors import DeploykitError, Exit, ProviderError, Unreachable, UsageError
 from deploykit.journal.events import Type
 from deploykit.journal.store import Store
-from deploykit.planning import FROZEN, WORK, code_hash
+from deploykit.planning import FROZEN, WORK, code_hash, for_run
 from deploykit.run import read_plan
 from deploykit.settings import SmokeRequest
 from deploykit.signoff.policy import PLAN_SIGNATURE
@@ -125,7 +125,9 @@ def test_notebooks_are_frozen_and_hashed_and_a_copy_is_left_to_work_in(world: Wo
     for name, digest in run.plan.notebooks.items():
         frozen, work = (run.folder / folder / name for folder in (FROZEN, WORK))
         assert code_hash(frozen.read_bytes()) == digest
-        assert frozen.read_bytes() == work.read_bytes() == (ROOT / "runbooks" / name).read_bytes()
+        assert frozen.read_bytes() == (ROOT / "runbooks" / name).read_bytes()
+        assert work.read_bytes() == for_run(frozen.read_bytes(), run.id)
+        assert f'run = \\"{run.id}\\"' in work.read_text("utf-8")
 
 
 def test_the_teams_own_notebooks_are_taken_where_there_are_any(world: World) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,6 +69,12 @@ class Teller:
         if self._passing:
             line = line[: shutil.get_terminal_size().columns - 1]
         click.echo(f"{clear}{line}", err=True, nl=not self._passing)
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here."""
+    near = os.path.relpath(path)
+    return str(path) if near.startswith(os.pardir) else near
 
 
 def put(value: Any) -> None:

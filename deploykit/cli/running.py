@@ -116,6 +116,7 @@ def close(ctx: click.Context, run: str) -> None:
     state = found.state()
     seal(found)
     word = "sealed" if state.status is Status.DONE else f"sealed ({state.status.value})"
-    click.echo(f"{word}: {found.folder}")
-    click.echo(f"open     {found.folder / 'report.html'}")
-    click.echo(f"check    deploykit verify {found.folder}")
+    folder = common.shown(found.folder)
+    click.echo(f"{word}: {folder}")
+    click.echo(f"open     {folder}/report.html")
+    click.echo(f"check    deploykit verify {folder}")

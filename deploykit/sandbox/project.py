@@ -151,18 +151,19 @@ def write_project(
         SandboxError: `ssh-keygen` is missing.
     """
     home.mkdir(parents=True, exist_ok=True)
-    secrets = {
-        "railway-token": addresses.railway_token,
-        "github-token": addresses.github_token,
-        "datadog-api-key": addresses.datadog_api_key,
-        "datadog-app-key": addresses.datadog_app_key,
-        "slack-token": addresses.slack_token,
-    }
-    for name, value in secrets.items():
-        _write_private(home / "secrets" / name, value + "\n")
+    for name in ("railway", "github", "slack"):
+        _write_private(home / "secrets" / f"{name}-token", getattr(addresses, f"{name}_token") + "\n")
+    for name in ("api", "app"):
+        _write_private(home / "secrets" / f"datadog-{name}-key", getattr(addresses, f"datadog_{name}_key") + "\n")
     signers = [_key(home / "keys" / name, principal) for name, principal in (("olga", OPERATOR), ("anna", APPROVER))]
     (home / "allowed_signers").write_text("".join(signers))
-    text = _SETTINGS.format(
+    file = home / "deploykit.toml"
+    file.write_text(_settings(addresses, archive, runbooks, pace))
+    return file
+
+
+def _settings(addresses: Addresses, archive: str, runbooks: str, pace: Pace) -> str:
+    return _SETTINGS.format(
         a=addresses,
         archive=archive,
         runbooks=runbooks,
@@ -177,9 +178,6 @@ def write_project(
         operator=OPERATOR,
         approver=APPROVER,
     )
-    file = home / "deploykit.toml"
-    file.write_text(text)
-    return file
 
 
 def _write_private(path: Path, text: str) -> None:

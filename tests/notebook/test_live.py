@@ -8,10 +8,10 @@ import pytest
 from IPython import display
 
 from deploykit import plots
-from deploykit.model import Evidence, Figure
+from deploykit.model import Evidence, Figure, Series
 from deploykit.notebook import live, show
 
-FIGURE = Figure(title="Failed requests", series=())
+FIGURE = Figure(title="Failed requests", series=(Series(name="blue", unit="percent", points=((1.0, 2.0),)),))
 
 
 @pytest.fixture

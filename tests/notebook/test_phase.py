@@ -143,7 +143,10 @@ def test_a_phase_waits_for_the_one_before(open_phase: Open, run: Run) -> None:
     assert Type.PHASE_STARTED in kinds(run)
 
 
-def test_a_rollback_waits_for_nobody(open_phase: Open) -> None:
+def test_a_rollback_waits_for_no_phase_once_it_was_asked_for(open_phase: Open, run: Run) -> None:
+    with pytest.raises(NotPassedError, match="nobody asked for a rollback"):
+        open_phase("rollback")
+    run.append(Type.ROLLBACK_ASKED, data={"reason": "a person did"})
     assert open_phase("rollback").phase.id == "rollback"
 
 
