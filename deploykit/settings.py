@@ -136,13 +136,7 @@ class GithubSettings(Record):
 
 
 class PlainMetric(Record):
-    """A further metric that the judge watches: a gauge with its own past, beside the control's.
-
-    Attributes:
-        worse: Which change is bad.
-        critical: Whether it may send a release back on ordinary evidence; else it takes more.
-        matters: The smallest relative change that does: 0.1 is a tenth.
-    """
+    """A further metric to judge; `matters` is the smallest relative change that does, 0.1 being a tenth."""
 
     query: Annotated[str, Field(min_length=1)]
     unit: Literal["ms", "s", "percent", "fraction", "bytes", "count", "raw"]
@@ -160,7 +154,7 @@ class MetricsSettings(Record):
         slow: Requests over the latency limit, likewise.
         p95: The 95th percentile of a colour's latency in ms.
         delay: How late the vendor's newest points are.
-        plain: Further metrics by name: memory, a queue's length, orders a minute.
+        plain: Further metrics by name: memory, orders a minute.
     """
 
     kind: Literal["datadog"] = "datadog"
