@@ -36,6 +36,8 @@ PRIOR_PAIRS = 10.0
 PRIOR_AGAIN = 4.0
 #: What a bad release may do: so many of its points lie beyond a level.
 EXCEEDING = (0.3, 0.9)
+#: The log evidence that a single straying point can be, half of what is enough.
+ONE_POINT = 1.5
 #: Half the median deviation of a normal, within which 26 % lie: a series that stays there has become calmer.
 CALM, CALM_SHARE = 0.337, 0.264
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deploykit.analysis.constants import LEVELS, MATTERS
+from deploykit.analysis.constants import FEWEST, LEVELS, MATTERS
 from deploykit.analysis.points import Point, clean, growth, is_counter
 from deploykit.analysis.reference import Reference, from_control, from_history
 from deploykit.analysis.series import SeriesTest
@@ -68,6 +68,11 @@ class MetricWatch:
         return self._past.reference or (self._control.side.reference if self._control else None)
 
     @property
+    def compared(self) -> bool:
+        """Whether there is something that was really measured to hold it against: silence alone lets nothing pass."""
+        return self._past.reference is not None or (self._control is not None and self._control.measured)
+
+    @property
     def strays(self) -> list[float]:
         """Those of the newest values that lie beyond the usual in the direction of worse."""
         reference = self.reference
@@ -88,9 +93,10 @@ class MetricWatch:
             control: The control's, likewise.
             noise: How many times noisier the candidate's is than the reference's, having fewer requests behind it.
         """
+        known = value is not None and math.isfinite(value)
+        self.seen += known
         value, control = self._rate("live", at, value), self._rate("control", at, control)
         if value is not None:
-            self.seen += 1
             self.recent.append((at, value))
         logs = []
         if self._past.reference:
@@ -142,6 +148,8 @@ class _Control:
         self._sparse = unit == "count" and metric.worse == "increase"
         self._reported = False
         self._looks: deque[float] = deque(maxlen=CONTROL_POINTS)
+        #: Whether the reference rests on what the control said, and not on its silence.
+        self.measured = False
 
     def update(self, at: float, value: float | None, control: float | None, noise: float) -> float:
         self._looks.append(at)
@@ -152,5 +160,6 @@ class _Control:
         if self._sparse and not points and self._reported:
             points = [(look, 0.0) for look in self._looks]
             value = value or 0.0
+        self.measured = self.measured or (bool(self._points) and len(points) >= FEWEST - 1)
         self.side.reference = from_control(points, self._unit, self.side.worse, self._matters) or self.side.reference
         return self.side.update(at, value, noise)

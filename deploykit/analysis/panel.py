@@ -217,4 +217,4 @@ def _lack(member: Member) -> str:
         return "" if watch.served > 0 else "no requests of the candidate are known yet"
     if watch.seen < FEWEST_LIVE:
         return f"{name}: {watch.seen or 'no'} points of the candidate are known"
-    return "" if watch.reference else f"{name}: nothing to compare with, neither a past nor a control"
+    return "" if watch.compared else f"{name}: nothing to compare with, neither a past nor a control"

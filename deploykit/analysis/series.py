@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from deploykit.analysis.bets import Bets, log_mean_exp
-from deploykit.analysis.constants import CALM, EXCEEDING, LEVELS
+from deploykit.analysis.constants import CALM, EXCEEDING, LEVELS, ONE_POINT
 from deploykit.analysis.habits import Habit
 from deploykit.analysis.reference import Reference
 
@@ -59,6 +59,7 @@ class SeriesTest:
         self.above = Straying(reference.above) if worse != "decrease" or turned else None
         self.below = Straying(reference.below) if worse == "either" or not self.above else None
         self.worse = worse
+        self._strays = 0
         self.near: Straying | None = None
         self.log_e = 0.0
 
@@ -78,11 +79,15 @@ class SeriesTest:
         for test, side in ((self.above, 1), (self.below, -1)):
             if test:
                 test.habits = reference.above if side > 0 else reference.below
-                logs.append(test.update([side * residual > max(level, margin) for level in LEVELS]))
+                strays = [side * residual > max(level, margin) for level in LEVELS]
+                self._strays += strays[0]
+                logs.append(test.update(strays))
         # A past that wanders slowly is calm for a while by itself; a control at the same time is not.
         if self.worse == "either" and reference.near:
             self.near = self.near or Straying([reference.near])
             self.near.habits = [reference.near]
+            self._strays += abs(residual) < CALM
             logs.append(self.near.update([abs(residual) < CALM]))
-        self.log_e = log_mean_exp(logs)
+        # A spike of one point, however high and on however many metrics at once, is not enough.
+        self.log_e = log_mean_exp(logs) if self._strays > 1 else min(log_mean_exp(logs), ONE_POINT)
         return self.log_e
