@@ -56,9 +56,10 @@ def describe_count(metric: Metric, watch: CountWatch, needed: float, look: float
         reason += f", the limit is {watch.limit:.2%}"
     elif watch.past.rate:
         reason += f", {watch.past.rate:.2%} before"
-    answer = Answer.ROLL_BACK if watch.log_e >= needed else Answer.PASS
+    if watch.log_e >= needed:
+        return Finding(metric=metric.name, answer=Answer.ROLL_BACK, reason=reason, numbers=numbers)
     numbers["seconds_to_certainty"] = wait = _wait_count(watch, needed, look)
-    return Finding(metric=metric.name, answer=answer, reason=reason + _waiting(wait, answer), numbers=numbers)
+    return Finding(metric=metric.name, answer=Answer.PASS, reason=reason + _waiting(wait), numbers=numbers)
 
 
 def describe_series(metric: Metric, watch: MetricWatch, needed: float, look: float) -> Finding:
@@ -85,9 +86,10 @@ def describe_series(metric: Metric, watch: MetricWatch, needed: float, look: flo
     usual = f"{least:.4g} to {most:.4g} is usual ({reference.words})"
     reason = f"{metric.name}: {which} {middle:.4g}{unit} ({low:.4g} to {high:.4g}) where {usual}"
     numbers |= {"strays": float(len(strays))}
-    answer = Answer.ROLL_BACK if watch.log_e >= needed else Answer.PASS
+    if watch.log_e >= needed:
+        return Finding(metric=metric.name, answer=Answer.ROLL_BACK, reason=reason, numbers=numbers)
     numbers["seconds_to_certainty"] = wait = _wait_series(watch, needed, look)
-    return Finding(metric=metric.name, answer=answer, reason=reason + _waiting(wait, answer), numbers=numbers)
+    return Finding(metric=metric.name, answer=Answer.PASS, reason=reason + _waiting(wait), numbers=numbers)
 
 
 def seen_by(watch: CountWatch, needed: float) -> tuple[float, float]:
@@ -125,8 +127,8 @@ def _wait_series(watch: MetricWatch, needed: float, look: float) -> float | None
     return math.ceil(max(needed - watch.log_e, 0.0) / watch.gain) * look
 
 
-def _waiting(seconds: float | None, answer: Answer) -> str:
-    if seconds is None or answer is Answer.ROLL_BACK:
+def _waiting(seconds: float | None) -> str:
+    if seconds is None:
         return ""
     amount = f"{seconds:.0f} more seconds" if seconds < 90 else f"{seconds / 60:.0f} more minutes"
     return f"; if it stays so, certain in about {amount} at this traffic"

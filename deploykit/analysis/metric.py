@@ -102,7 +102,10 @@ class MetricWatch:
         if self._past.reference:
             logs.append(self._past.update(at, value, noise))
         if self._control:
-            logs.append(self._control.update(at, value, control, noise))
+            beside = self._control.update(at, value, control, noise)
+            # A control that is late is waited for; one that never says anything is none.
+            if self._control.side.reference or self._control.expected or not logs:
+                logs.append(beside)
         before, self.log_e = self.log_e, min(logs, default=0.0)
         self.gain = self.log_e - before if value is not None else self.gain
         return self.log_e
@@ -150,6 +153,11 @@ class _Control:
         self._looks: deque[float] = deque(maxlen=CONTROL_POINTS)
         #: Whether the reference rests on what the control said, and not on its silence.
         self.measured = False
+
+    @property
+    def expected(self) -> bool:
+        """Whether it may still come."""
+        return bool(self._points) or len(self._looks) < FEWEST
 
     def update(self, at: float, value: float | None, control: float | None, noise: float) -> float:
         self._looks.append(at)

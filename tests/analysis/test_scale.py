@@ -11,7 +11,9 @@ from deploykit.analysis.scale import FAR, scale_of
 @pytest.mark.parametrize("factor", [1e-6, 1.0, 1e9])
 def test_a_place_is_as_far_in_every_unit(unit: str, factor: float) -> None:
     small, large = scale_of([100.0, 120.0], unit, "increase"), scale_of([100 * factor, 120 * factor], unit, "increase")
-    apart = [scale.place(b) - scale.place(a) for scale, a, b in ((small, 100, 300), (large, 100 * factor, 300 * factor))]
+    apart = [
+        scale.place(b) - scale.place(a) for scale, a, b in ((small, 100, 300), (large, 100 * factor, 300 * factor))
+    ]
     assert apart[0] == pytest.approx(apart[1])
 
 
