@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+from deploykit.analysis.habits import quantile
 from deploykit.analysis.judge import Bounds, Judge, Observed
 from deploykit.analysis.metric import Metric
 from deploykit.analysis.pictures import evidence_figure
@@ -78,21 +80,67 @@ def figures(
     arms: tuple[tuple[Arm, Observed], ...],
     marks: tuple[tuple[float, str], ...],
     judge: Judge | None = None,
+    before: Observed | None = None,
 ) -> tuple[Figure, ...]:
-    """Failed and slow requests over time, a line an arm, with the limits; and the evidence, where there is a judge."""
+    """Failed and slow requests over time, a line an arm, with the limits; and the evidence, where there is a judge.
+
+    Args:
+        context: The run.
+        arms: What each arm served.
+        marks: Moments worth a line.
+        judge: Who judged it.
+        before: What live served before, for the band of what is usual.
+    """
 
     def lines(metric: str) -> tuple[Series, ...]:
         return tuple(share(f"{arm.colour} {arm.version}", getattr(seen, metric), seen.requests) for arm, seen in arms)
 
+    def usual(metric: str) -> dict[str, Any]:
+        times = [at for _, seen in arms for at, _ in seen.requests.points]
+        return {"band": _band(share("", getattr(before, metric), before.requests), times) if before else ()}
+
     limits = context.settings.limits
     served = tuple(seen.requests.model_copy(update={"name": f"{arm.colour} {arm.version}"}) for arm, seen in arms)
     found = (
-        Figure(title="Failed requests", series=lines("errors"), limit=100 * limits.error_rate, marks=marks),
-        Figure(title=f"Requests over {limits.latency * 1000:.0f} ms", series=lines("slow"), limit=5.0, marks=marks),
+        Figure(
+            title="Failed requests",
+            series=lines("errors"),
+            limit=100 * limits.error_rate,
+            marks=marks,
+            **usual("errors"),
+        ),
+        Figure(
+            title=f"Requests over {limits.latency * 1000:.0f} ms",
+            series=lines("slow"),
+            limit=5.0,
+            marks=marks,
+            **usual("slow"),
+        ),
         Figure(title="Requests served", series=served, marks=marks),
         *_plain_figures(arms, marks),
     )
     return (*found, evidence_figure(judge.evidence, judge.certain_at)) if judge else found
+
+
+def frozen(context: Context, before: Observed | None) -> tuple[Figure, ...]:
+    """What the judge learnt from, with its queries: it goes into the archive with the step that it judged."""
+    if before is None:
+        return ()
+    name = f"{context.plan.live.colour} {context.plan.live.version}"
+    lines = tuple(
+        share(f"{what}, {name}", getattr(before, metric), before.requests)
+        for metric, what in (("errors", "failed"), ("slow", "slow"))
+    )
+    return (Figure(title="Live before the shift", series=lines),)
+
+
+def _band(shares: Series, times: list[float]) -> tuple[tuple[float, float, float], ...]:
+    """From the first to the last of these times, between which nine of ten buckets lay before."""
+    values = sorted(value for _, value in shares.points if value is not None)
+    if not values or not times:
+        return ()
+    low, high = quantile(values, 0.05), quantile(values, 0.95)
+    return ((min(times), low, high), (max(times), low, high))
 
 
 def _plain_figures(arms: tuple[tuple[Arm, Observed], ...], marks: tuple[tuple[float, str], ...]) -> tuple[Figure, ...]:

@@ -688,6 +688,7 @@ def test_a_finished_shift_shows_its_steps_in_one_picture(world: World) -> None:
         "Requests over 500 ms",
         "Requests served",
         "Evidence",
+        "Live before the shift",
     ]
 
 

@@ -143,7 +143,9 @@ class _Shift:
     def _evidence(self, verdict: Verdict, candidate: Observed, control: Observed) -> Evidence:
         plan = self.context.plan
         arms = ((plan.live, control), (plan.candidate, candidate))
-        figures = measure.figures(self.context, arms, ((self.began, f"{self.step.percent} %"),), self.judge)
+        figures = measure.figures(
+            self.context, arms, ((self.began, f"{self.step.percent} %"),), self.judge, self.before
+        )
         return Evidence(figures=figures, verdict=verdict)
 
     def _line(self, look: Look, elapsed: float, wait: float) -> str:
@@ -169,7 +171,8 @@ class _Shift:
 
     def _result(self, outcome: Outcome, summary: str, look: Look) -> Result:
         facts: Json = {"weights": as_json(self.target), "seconds": round(time.time() - self.began, 1)}
-        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict})
+        figures = (*look.evidence.figures, *measure.frozen(self.context, self.before))
+        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict, "figures": figures})
         mend = "" if outcome is Outcome.PASS else "traffic goes back to live; read the verdict, then make a new plan"
         return Result(
             item=f"{ITEM}/{self.step.percent}", outcome=outcome, summary=summary, evidence=evidence, mend=mend

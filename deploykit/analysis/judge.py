@@ -84,6 +84,9 @@ class Judge:
             control: What live served at the same time; None where the candidate has all traffic.
             now: Unix seconds of this look.
         """
+        mixed = _mixed(candidate, control)
+        if mixed and self.certain_at is None:
+            return Verdict(answer=Answer.HOLD, reason=mixed)
         moments = _moments(candidate, control if self.controlled else None)
         old = [at for at in moments if at <= now - self.bounds.settled]
         for at in old:
@@ -124,6 +127,19 @@ def _missing(candidate: Observed, bounds: Bounds, now: float) -> str:
     age = now - max(times)
     if age > bounds.fresh:
         return f"the newest point is {age:.0f} s old; nothing newer than {bounds.fresh:.0f} s is known"
+    return ""
+
+
+def _mixed(candidate: Observed, control: Observed | None) -> str:
+    """What cannot be compared because its units differ, or nothing."""
+    arms = [candidate, control] if control else [candidate]
+    for counts in ("requests", "errors", "slow"):
+        units = sorted({getattr(arm, counts).unit for arm in arms})
+        if len(units) > 1:
+            return f"{counts}: the arms have different units, {' and '.join(units)}"
+    for metric, series in [pair for arm in arms for pair in arm.plain]:
+        if series.unit != metric.unit:
+            return f"{metric.name}: the points are in {series.unit}, and {metric.unit} was promised"
     return ""
 
 

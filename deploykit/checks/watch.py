@@ -32,6 +32,7 @@ class Watched:
     health: list[tuple[float, Outcome, str]] = field(default_factory=list)
     health_asked: int = 0
     judge: Judge | None = None
+    before: Observed | None = None
 
 
 def watch(context: Context) -> Watched:
@@ -67,9 +68,11 @@ def _look(context: Context, watched: Watched) -> None:
         return
     watched.observed = seen
     if watched.judge is None:
-        watched.judge = Judge(measure.bounds(context, 1), measure.baseline(context, watched.began), controlled=False)
+        watched.before = measure.baseline(context, watched.began)
+        watched.judge = Judge(measure.bounds(context, 1), watched.before, controlled=False)
     watched.verdict = watched.judge.look(seen, None, at)
-    watched.figures = measure.figures(context, ((candidate, seen),), ((watched.began, "100 %"),), watched.judge)
+    marks = ((watched.began, "100 %"),)
+    watched.figures = measure.figures(context, ((candidate, seen),), marks, watched.judge, watched.before)
 
 
 def errors(_context: Context, watched: Watched) -> Result:
