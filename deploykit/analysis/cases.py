@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploykit.analysis.constants import ERRORS_PART
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel, Seen
@@ -205,7 +206,9 @@ def _counted(data: dict[str, Any]) -> Iterator[Counted]:
         one.get("name"): bool(one.get("critical", True)) for one in data.get("metrics", []) if isinstance(one, dict)
     }
     arms = {arm: counts.get(arm) or [] for arm in ("baseline", "control", "live")}
-    yield Counted(Metric("errors", "fraction", critical=critical.get("errors", True)), **_arms(arms, _errors))
+    yield Counted(
+        Metric("errors", "fraction", critical=critical.get("errors", True), part=ERRORS_PART), **_arms(arms, _errors)
+    )
     if SLOW_MS in edges:
         first = edges.index(SLOW_MS) + 1
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 # How sure the judge is before it sends a release back.
 
 #: Of counts: how often, at most, a release that is no worse may be sent back, over all metrics and all looks.
-ALPHA = 0.02
+ALPHA = 0.01
 #: Of plain series, whose noise is known only from their own past: five in a hundred, which is what a team bears.
 ALPHA_SERIES = 0.05
 #: Confidence of the intervals that are shown.
 CONFIDENCE = 0.99
 #: The part of alpha that all metrics that are not critical have together: they need stronger evidence.
 MINOR = 0.3
+
+#: Errors get twice the part of slow requests: they are few, so that each has to count, and slow requests are many.
+ERRORS_PART = 2.0
 
 # What matters.
 
@@ -44,9 +47,9 @@ CALM, CALM_SHARE = 0.337, 0.264
 # Counts: a rate beside another.
 
 #: How many times worse the candidate may be.
-RATIOS = (2.0, 8.0, 40.0)
+RATIOS = (2.0, 10.0, 40.0)
 #: And how likely each is: most bad releases that anybody has to stop are several times worse.
-RATIO_WEIGHTS = (0.25, 0.65, 0.1)
+RATIO_WEIGHTS = (0.2, 0.75, 0.05)
 
 # When a release may pass.
 

@@ -9,6 +9,7 @@ import copy
 import math
 from dataclasses import dataclass
 
+from deploykit.analysis.constants import ERRORS_PART
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel, Seen
@@ -64,7 +65,8 @@ class Judge:
         counts = []
         for name, limit in limits.items():
             past = _triples(name, baseline) if baseline else []
-            counts.append((Metric(name, "fraction"), CountWatch(past, limit=limit, controlled=controlled)))
+            part = ERRORS_PART if name == "errors" else 1.0
+            counts.append((Metric(name, "fraction", part=part), CountWatch(past, limit=limit, controlled=controlled)))
         plain = baseline.plain if baseline else ()
         series = [(metric, MetricWatch(metric, past.points, controlled=controlled)) for metric, past in plain]
         self._panel = Panel(counts, series, requests=bounds.requests)

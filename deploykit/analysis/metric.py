@@ -27,6 +27,7 @@ class Metric:
         worse: `increase`, `decrease` or `either`.
         critical: Whether it alone is enough, with ordinary evidence.
         matters: The smallest relative change that does: 0.1 is a tenth.
+        part: Of the evidence that is enough, beside metrics that are as critical.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Metric:
     worse: str = "increase"
     critical: bool = True
     matters: float = MATTERS
+    part: float = 1.0
 
 
 class MetricWatch:

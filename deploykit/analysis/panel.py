@@ -184,12 +184,11 @@ def _weighted(members: list[Member], alpha: float) -> list[Member]:
     """Give each metric its part: those that are not critical share a smaller one."""
     critical = [member for member in members if member.metric.critical] or members
     others = [member for member in members if member not in critical]
-    for member in members:
-        if member in critical:
-            member.weight = (1 - MINOR if others else 1) / len(critical)
-        else:
-            member.weight = MINOR / len(others)
-        member.needed = -math.log(alpha * member.weight)
+    for group, part in ((critical, 1 - MINOR if others else 1.0), (others, MINOR)):
+        whole = math.fsum(member.metric.part for member in group)
+        for member in group:
+            member.weight = part * member.metric.part / whole
+            member.needed = -math.log(alpha * member.weight)
     return members
 
 
