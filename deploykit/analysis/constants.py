@@ -44,12 +44,40 @@ ONE_POINT = 1.5
 #: Half the median deviation of a normal, within which 26 % lie: a series that stays there has become calmer.
 CALM, CALM_SHARE = 0.337, 0.264
 
+# What a series is held against.
+
+#: The recent past: so many points, and at least an hour.
+RECENT_POINTS, RECENT_SECONDS = 30, 3600.0
+#: Another way to expect must be so much better than the plain level to be used.
+BETTER = 0.8
+#: So many points of a control tell how calm it is.
+CALM_POINTS = 10
+#: A trend within a short history is believed from so many standard errors on, and for as long again as it was seen.
+TREND = 2.0
+
 # Counts: a rate beside another.
 
 #: How many times worse the candidate may be.
 RATIOS = (2.0, 10.0, 40.0)
 #: And how likely each is: most bad releases that anybody has to stop are several times worse.
 RATIO_WEIGHTS = (0.2, 0.75, 0.05)
+
+#: The past is never trusted like more than so many events, nor (where it swung) like fewer than this.
+STRONGEST, WEAKEST = 100.0, 0.5
+#: Over so many seconds the past's swings are measured: what a step may meet.
+SWING_SECONDS = 300.0
+#: The part of time in which a rate may be anything, because something happens to both sides.
+BURST, FREE = 0.02, 2.0
+#: The weight of a change with the release, and not later: that is what mostly happens.
+FIRST = 0.9
+#: A bet on a ratio r is safe while (r - 1) times a bucket's requests times their correlation is below one.
+HEAVY = 0.5
+#: The candidate's odds of getting a request may move by this factor before its rate is learnt anew.
+MOVED = 1.5
+#: Where there is a control for a while, the part of the evidence that is kept for the time when there is none.
+ALONE = 0.05
+#: Without a control, a rate must have doubled to be worse than its past: it also drifts by itself.
+LASTING = 1.0
 
 # When a release may pass.
 

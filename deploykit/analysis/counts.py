@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from deploykit.analysis.bets import Bets, log_mean_exp, log_sum_exp
-from deploykit.analysis.constants import RATIO_WEIGHTS, RATIOS
+from deploykit.analysis.constants import ALONE, LASTING, RATIO_WEIGHTS, RATIOS, SWING_SECONDS
 from deploykit.analysis.metric import Metric, MetricWatch
-from deploykit.analysis.rates import SWING_SECONDS, Bucket, Past, RateTest, learn
+from deploykit.analysis.rates import Bucket, Past, RateTest, learn
 
-#: Where there is a control for a while, the part of the evidence that is kept for the time when there is none.
-ALONE = 0.05
 #: The last so many mixes of traffic are remembered.
 EPOCHS = 8
-#: Without a control, a rate must have doubled to be worse than its past: it also drifts by itself.
-LASTING = 1.0
 
 
 @dataclass

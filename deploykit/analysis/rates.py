@@ -17,24 +17,23 @@ from itertools import pairwise
 from statistics import median
 
 from deploykit.analysis.bets import beginning, log_sum_exp
-from deploykit.analysis.constants import RATIO_WEIGHTS, RATIOS
+from deploykit.analysis.constants import (
+    BURST,
+    FIRST,
+    FREE,
+    HEAVY,
+    MOVED,
+    RATIO_WEIGHTS,
+    RATIOS,
+    STRONGEST,
+    SWING_SECONDS,
+    WEAKEST,
+)
 
-#: The past is never trusted like more than so many events, nor (where it swung) like fewer than this.
-STRONGEST, WEAKEST = 100.0, 0.5
-#: Over so many seconds the past's swings are measured: what a step may meet.
-SWING_SECONDS = 300.0
 #: Overdispersion is the median over so many parts of the past, so that a burst in one of them does not count.
 PARTS = 8
-#: The part of time in which a rate may be anything, because something happens to both sides.
-BURST, FREE = 0.02, 2.0
-#: The weight of a change with the release, and not later: that is what mostly happens.
-FIRST = 0.9
-#: A bet on a ratio r is safe while (r - 1) times a bucket's requests times their correlation is below one.
-HEAVY = 0.5
 #: Beginnings younger than this are all kept; of older ones fewer and fewer, and this many at most.
 YOUNG, KEPT = 8, 32
-#: The candidate's odds of getting a request may move by this factor before its rate is learnt anew.
-MOVED = 1.5
 
 
 @dataclass(frozen=True)

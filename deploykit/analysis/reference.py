@@ -10,25 +10,17 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from deploykit.analysis import habits
-from deploykit.analysis.constants import FEWEST, MATTERS
+from deploykit.analysis.constants import BETTER, CALM_POINTS, FEWEST, MATTERS, RECENT_POINTS, RECENT_SECONDS, TREND
 from deploykit.analysis.habits import Habit
 from deploykit.analysis.points import Point, step_of
 from deploykit.analysis.scale import Scale, scale_of
 
 DAY = 86400.0
-#: The recent past: so many points, and at least an hour.
-RECENT_POINTS, RECENT_SECONDS = 30, 3600.0
 #: A way to expect is tried on so many windows of the past, each as long as the recent past.
 TRIALS = 48
 #: A point of yesterday stands for the same time today if it is no further from it than so many steps.
 AROUND = 2
-#: Another way to expect must be so much better than the plain level to be used.
-BETTER = 0.8
 
-#: So many points of a control tell how calm it is.
-CALM_POINTS = 10
-#: A trend within a short history is believed from so many standard errors on, and for as long again as it was seen.
-TREND = 2.0
 
 #: The places, lowest and highest, where a series may be at a moment; mostly one and the same.
 Expect = Callable[[float], tuple[float, float]]

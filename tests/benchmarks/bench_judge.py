@@ -179,9 +179,11 @@ def theoretical(stream: Any, made: list[Labelled]) -> float:
     for one in made:
         log_e, delay = 0.0, math.inf
         for look in one["counts"]["live"]:
+            if look["t"] <= one["onset_at"]:
+                continue
             log_e += look["errors"] * math.log(bad / stream.base_error) - look["requests"] * (bad - stream.base_error)
             if log_e >= -math.log(ALPHA):
-                delay = look["t"] - one["change_at"]
+                delay = look["t"] - one["onset_at"]
                 break
         delays.append(delay)
     return median(delays)
