@@ -34,6 +34,9 @@ TAIL = (0.0697, 0.0140, 0.00204)
 PRIOR_POINTS = 20.0
 #: No exceedance is taken to be rarer than this: something always happens.
 RAREST = 0.002
+#: A spread of n points is taken to be wider by this over n; that of a control, all of whose points are neighbours and
+#: have no past beside them, by the second.
+FEW, FEW_CONTROL = 3.0, 8.0
 #: As how many pairs of neighbours "they are independent" counts, and as how many exceedances the Gaussian chain.
 PRIOR_PAIRS = 10.0
 PRIOR_AGAIN = 4.0

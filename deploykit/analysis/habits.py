@@ -10,6 +10,7 @@ from statistics import NormalDist, median
 from deploykit.analysis.constants import (
     CALM,
     CALM_SHARE,
+    FEW,
     LEVELS,
     PRIOR_AGAIN,
     PRIOR_PAIRS,
@@ -91,17 +92,19 @@ def chained(rate: float, correlation: float) -> float:
     return max(rate, 1 - _NORMAL.cdf((level - correlation * mean) / math.sqrt(1 - correlation * correlation)))
 
 
-def spread(places: Sequence[float]) -> float:
+def spread(places: Sequence[float], few: float = FEW) -> float:
     """A standard deviation that a quarter of outliers does not move: from the median deviation and the quartiles.
 
-    A few points show too little of it, so that it is taken to be wider by 3/n.
+    Args:
+        places: In any order.
+        few: Some points show too little of it, so that it is taken to be wider by `few / len(places)`.
     """
     if len(places) < 2:
         return 0.0
     ordered, middle = sorted(places), median(places)
     deviation = 1.4826 * median([abs(place - middle) for place in places])
     quartiles = (quantile(ordered, 0.75) - quantile(ordered, 0.25)) / 1.349
-    return max(deviation, quartiles) * (1 + 3 / len(places))
+    return max(deviation, quartiles) * (1 + few / len(places))
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

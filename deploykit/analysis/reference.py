@@ -10,7 +10,17 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from deploykit.analysis import habits
-from deploykit.analysis.constants import BETTER, CALM_POINTS, FEWEST, MATTERS, RECENT_POINTS, RECENT_SECONDS, TREND
+from deploykit.analysis.constants import (
+    BETTER,
+    CALM_POINTS,
+    FEW,
+    FEW_CONTROL,
+    FEWEST,
+    MATTERS,
+    RECENT_POINTS,
+    RECENT_SECONDS,
+    TREND,
+)
 from deploykit.analysis.habits import Habit
 from deploykit.analysis.points import Point, step_of
 from deploykit.analysis.scale import Scale, scale_of
@@ -97,7 +107,12 @@ def from_control(points: Sequence[Point], unit: str, worse: str, matters: float 
     level = median([place for _, place in placed])
     errors = [place - level for _, place in placed]
     found = _reference(
-        f"the control's last {len(points)} points", scale, _flat(level), [(placed, errors)], step_of(points)
+        f"the control's last {len(points)} points",
+        scale,
+        _flat(level),
+        [(placed, errors)],
+        step_of(points),
+        FEW_CONTROL,
     )
     if len(points) < CALM_POINTS:
         return found
@@ -228,10 +243,10 @@ def _size(tried: Tried) -> float:
     return fmean(abs(error) for _, errors in tried for error in errors) if tried else float("inf")
 
 
-def _reference(words: str, scale: Scale, expect: Expect, tried: Tried, step: float) -> Reference:
+def _reference(words: str, scale: Scale, expect: Expect, tried: Tried, step: float, few: float = FEW) -> Reference:
     """Measure the errors, and how they follow each other."""
     every = [error for _, errors in tried for error in errors]
-    usual = max(habits.spread(every), scale.margin(expect(tried[0][0][-1][0])[1]) / 2)
+    usual = max(habits.spread(every, few), scale.margin(expect(tried[0][0][-1][0])[1]) / 2)
     residuals = [error / usual for error in every]
     pairs = []
     for window, errors in tried:
