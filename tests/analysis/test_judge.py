@@ -121,3 +121,15 @@ def test_negative_counts_are_no_exception_in_the_middle_of_a_shift() -> None:
     assert verdict.answer is Answer.HOLD
     assert judge(served(100, -3), served(900, -1), BOUNDS, NOW).answer is Answer.PASS
     assert math.isfinite(judge(served(100, 1e9), served(1e-9), BOUNDS, NOW).findings[0].numbers["log_e"] or 0.0)
+
+
+def test_mixed_units_hold_and_are_named() -> None:
+    other = served(900)
+    shares = Observed(other.requests, other.errors.model_copy(update={"unit": "percent"}), other.slow)
+    assert (
+        judge(served(100), shares, BOUNDS, NOW).reason == "errors: the arms have different units, percent and requests"
+    )
+    seen = served(100)
+    plain = ((Metric("memory", "bytes"), seen.slow),)
+    verdict = judge(Observed(seen.requests, seen.errors, seen.slow, plain), served(900), BOUNDS, NOW)
+    assert verdict.reason == "memory: the points are in requests, and bytes was promised"

@@ -100,3 +100,14 @@ def test_a_control_of_some_length_tells_how_calm_it_is() -> None:
     assert short.near is None
     assert longer.near is not None
     assert "control" in longer.words
+
+
+def test_the_same_hour_of_yesterday_and_last_week_beside_the_last_hours_is_enough() -> None:
+    every = daily(8)
+    hours = [(at, v) for at, v in every if any(0 <= at - (NOW - days * DAY - 7200) < 14400 for days in (1, 7))]
+    found = from_history(sorted({*hours, *[(at, v) for at, v in every if at > NOW - 3 * 3600]}), "ms", "either")
+    assert found is not None
+    for minutes in (5, 30, 60):
+        at = NOW + 60 * minutes
+        assert abs(found.residual(at, 100 + 40 * math.sin(2 * math.pi * at / DAY))) < 3
+        assert abs(found.residual(at, 3 * (100 + 40 * math.sin(2 * math.pi * at / DAY)))) > 4
