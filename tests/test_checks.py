@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -246,6 +247,18 @@ def test_a_watch_that_saw_nothing_proves_nothing(world: World, context: Context)
     found = results(context)
     assert found["watch.errors"].outcome is found["watch.latency"].outcome is Outcome.INCONCLUSIVE
     assert "cannot see: metrics.series did not answer" in found["watch.errors"].summary
+    facts = found["watch.errors"].evidence.facts
+    assert facts["looks"] == facts["looks_without_an_answer"] != 0
+
+
+def test_a_watch_that_was_blind_for_most_of_its_time_proves_nothing(world: World, context: Context) -> None:
+    world.fail("metrics.series", *[Fault.DOWN] * 3)
+    lasts = 0.3
+    world.pauses = [*[lambda: None] * 3, lambda: time.sleep(lasts)]
+    longer = context.plan.model_copy(update={"watch_seconds": lasts * context.plan.time_scale})
+    watched = watch.watch(world.context(world.run, plan=longer))
+    assert (len(watched.blind), watched.looks) == (3, 4)
+    assert watch.errors(context, watched).outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_watch_without_requests_proves_nothing(world: World, context: Context) -> None:

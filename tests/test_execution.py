@@ -85,6 +85,15 @@ def test_an_intent_and_its_end_carry_the_same_operation(world: World) -> None:
     assert intended[1].data == {"from": {"blue": 10, "green": 90}, "to": {"blue": 50, "green": 50}}
 
 
+def full_after(real: Callable[..., object], asked: list[Type], first: int) -> Callable[..., object]:
+    def called(*arguments: object, **named: object) -> object:
+        if len(asked) >= first:
+            raise StoreError("database or disk is full")
+        return real(*arguments, **named)
+
+    return called
+
+
 def fail_appends(run: Run, patch: pytest.MonkeyPatch, first: int, *, forever: bool) -> list[Type]:
     """The store fails from this append on, as a full disk does; what it was asked to hold is returned."""
     asked: list[Type] = []
@@ -97,15 +106,8 @@ def fail_appends(run: Run, patch: pytest.MonkeyPatch, first: int, *, forever: bo
         return real(draft, **arguments)  # type: ignore[arg-type]  # passed on as it came
 
     patch.setattr(run.store, "append", append)
-    if forever:
-        take = run.store.take_lock
-
-        def full(*arguments: object, **named: object) -> object:
-            if len(asked) >= first:
-                raise StoreError("database or disk is full")
-            return take(*arguments, **named)  # type: ignore[arg-type]  # passed on as it came
-
-        patch.setattr(run.store, "take_lock", full)
+    for name in ("take_lock", "lock", "lines") if forever else ():
+        patch.setattr(run.store, name, full_after(getattr(run.store, name), asked, first))
     return asked
 
 
@@ -523,6 +525,7 @@ def test_a_hold_longer_than_its_limit_returns_traffic(world: World) -> None:
 
 
 def test_a_hold_that_ends_in_time_goes_on(world: World) -> None:
+    world.edit('hold_limit = "120s"', 'hold_limit = "60000s"')
     run = ready(world)
     world.served = {"requests blue": 5.0}
     world.pauses = [*[lambda: time.sleep(0.006)] * 2, world.served.clear]
@@ -612,6 +615,15 @@ def test_a_router_that_was_restarted_under_a_step_fails_it(world: World) -> None
     with pytest.raises(HeldError, match="counts anew"):
         act(world, run, TRAFFIC.id)
     assert world.weights == LIVE
+
+
+def test_counters_that_cannot_be_read_are_an_error_and_traffic_goes_back(world: World) -> None:
+    run = ready(world)
+    world.broken["router.counts"] = Fault.DOWN
+    with pytest.raises(HeldError, match=r"error: router\.counts did not answer"):
+        act(world, run, TRAFFIC.id)
+    assert world.weights == LIVE
+    assert run.state().items[TRAFFIC.id].outcome is Outcome.ERROR
 
 
 def test_a_slow_router_is_no_fault(world: World) -> None:

@@ -124,7 +124,7 @@ def test_nothing_is_done_while_the_heart_beats_and_it_ends_when_stood_down(
 ) -> None:
     guarding = GuardProcess(run)
     guarding.start()
-    beating = time.monotonic() + 1.8 * run.plan.guard_seconds
+    beating = time.monotonic() + 1.5 * run.plan.guard_seconds
     while time.monotonic() < beating:
         guarding.beat()
         time.sleep(0.1)
@@ -199,6 +199,21 @@ def test_a_guard_that_died_is_started_again_at_the_next_beat_and_the_journal_say
     assert guarding.alive()
     first, second = world.said(Type.GUARD_STARTED)
     assert first.data["pid"] != second.data["pid"]
+
+
+def test_the_heart_beats_while_the_guard_takes_its_time_to_come_up(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarding = GuardProcess(run)
+    beats: list[bytes] = []
+
+    def alive() -> bool:
+        beats.append(guarding._beat.read_bytes())
+        return len(beats) == 5
+
+    monkeypatch.setattr(guarding, "alive", alive)
+    guarding.start()
+    assert len(set(beats[1:])) == 4, "else a slow start would pass for a run that ended"
 
 
 def test_a_guard_that_cannot_start_refuses_the_split(world: World, run: Run) -> None:

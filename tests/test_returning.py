@@ -66,7 +66,7 @@ def test_a_late_landing_is_set_again_and_said(outside: World) -> None:
         if landings:
             outside.weights.update(landings.pop())  # type: ignore[arg-type]  # the keys are colours
 
-    facts = back(outside, late=0.05, wait=wait)
+    facts = back(outside, late=0.3, wait=wait)
     assert facts["late_landings"] == 2
     assert outside.weights == LIVE
     assert outside.effects == [BACK] * 3

@@ -97,17 +97,47 @@ def router_weights(box: Sandbox) -> dict[str, int]:
     return {key.removeprefix(prefix): int(entries[key]["final_value"]) for key in entries if key.startswith(prefix)}
 
 
-@pytest.fixture
-def project(box: Sandbox, tmp_path: Path) -> Iterator[Project]:
-    """Green is live before each test, whatever the one before left behind."""
+def open_project(box: Sandbox, home: Path) -> Project:
+    """A fresh project, with green live whatever the test before left behind."""
     prefix = "routing.traffic_split"
     query = f"{prefix}.green=100&{prefix}.blue=0"
     httpx.post(f"{box.addresses.envoy_admin_url}/runtime_modify?{query}").raise_for_status()
     for vendor in ("datadog", "slack", "railway", "github"):
         box.vendors.clear(vendor)
-    write_project(tmp_path, box.addresses, runbooks=os.path.relpath(ROOT / "runbooks", tmp_path), pace=PACE)
-    yield Project(tmp_path, box)
+    write_project(home, box.addresses, runbooks=os.path.relpath(ROOT / "runbooks", home), pace=PACE)
+    return Project(home, box)
+
+
+@pytest.fixture
+def project(box: Sandbox, tmp_path: Path) -> Iterator[Project]:
+    """A fresh project; no test may leave weights split."""
+    yield open_project(box, tmp_path)
     assert not [weight for weight in router_weights(box).values() if weight not in {0, 100}], "weights were left split"
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A healthy release, deployed headless and sealed; done once for all tests that read it."""
+
+    project: Project
+    run: str
+    weights: dict[str, int]
+
+    @property
+    def folder(self) -> Path:
+        return self.project.run(self.run).folder
+
+
+@pytest.fixture(scope="session")
+def archived(box: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Archived:
+    project = open_project(box, tmp_path_factory.mktemp("healthy"))
+    run = project.plan("v1.5.0")
+    done = project.call("run", run)
+    assert done.returncode == 0, done.stderr
+    weights = project.weights()
+    closed = project.call("close", run)
+    assert closed.returncode == 0, closed.stderr
+    return Archived(project, run, weights)
 
 
 def until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from deploykit.errors import Exit
-from tests.e2e.conftest import ROOT, Project, until
+from tests.e2e.conftest import ROOT, Archived, Project, until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.browser]
 #: Kept for whoever wants to look.
@@ -100,15 +100,9 @@ def pictures(notebook: dict[str, Any]) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
-def headless(project: Project) -> str:
-    run = project.plan("v1.5.0")
-    done = project.call("run", run)
-    assert done.returncode == Exit.DONE, done.stderr
-    assert project.call("close", run).returncode == Exit.DONE
-    return run
-
-
-def test_stepped_through_the_archive_shows_the_same_as_headless(project: Project, page: Page) -> None:
+def test_stepped_through_the_archive_shows_the_same_as_headless(
+    project: Project, page: Page, archived: Archived
+) -> None:
     run = project.plan("v1.5.0")
     command = [*project.command, "lab", run, "--no-browser"]
     with jupyter(command, project.environment, project.home) as address:
@@ -138,7 +132,7 @@ def test_stepped_through_the_archive_shows_the_same_as_headless(project: Project
     assert project.call("close", run).returncode == Exit.DONE
     assert (project.run(run).folder / "notebooks" / "03_blue_green.interactive.ipynb").exists()
 
-    other = project.notebook(headless(project), "03_blue_green")
+    other = archived.project.notebook(archived.run, "03_blue_green")
     assert items(stepped) == items(other)
     assert len(items(stepped)) == 4
     assert pictures(stepped) == pictures(other) == 3
@@ -165,10 +159,9 @@ def test_roll_back_is_heard_while_traffic_is_shifted(project: Project, page: Pag
 
 
 def test_an_archive_opens_in_jupyterlab_and_the_report_in_a_browser(
-    project: Project, page: Page, tmp_path: Path
+    archived: Archived, page: Page, tmp_path: Path
 ) -> None:
-    run = headless(project)
-    folder = project.run(run).folder
+    folder = archived.folder
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"file://{folder}/report.html")

@@ -22,7 +22,6 @@ def settings() -> Settings:
     }
     environment = {
         "url": "http://shop.example",
-        "live": "green",
         "colours": colours,
         "router": {"url": "http://127.0.0.1:1"},
         "platform": {"project": "p", "environment": "e", "token": "env:RAILWAY"},
