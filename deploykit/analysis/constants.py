@@ -13,8 +13,8 @@ CONFIDENCE = 0.99
 #: The part of alpha that all metrics that are not critical have together: they need stronger evidence.
 MINOR = 0.3
 
-#: Errors get twice the part of slow requests: they are few, so that each has to count, and slow requests are many.
-ERRORS_PART = 2.0
+#: Errors get three times the part of slow requests: they are few, so that each has to count, and slow requests are many.
+ERRORS_PART = 3.0
 
 # What matters.
 
@@ -63,14 +63,14 @@ TREND = 2.0
 #: How many times worse the candidate may be.
 RATIOS = (2.0, 10.0, 40.0)
 #: And how likely each is: most bad releases that anybody has to stop are several times worse.
-RATIO_WEIGHTS = (0.2, 0.75, 0.05)
+RATIO_WEIGHTS = (0.15, 0.8, 0.05)
 
 #: The past is never trusted like more than so many events, nor (where it swung) like fewer than this.
 STRONGEST, WEAKEST = 100.0, 0.5
 #: Over so many seconds the past's swings are measured: what a step may meet.
 SWING_SECONDS = 300.0
-#: The part of time in which a rate may be anything, because something happens to both sides.
-BURST, FREE = 0.02, 2.0
+#: The part of time in which something happens to both sides, and as how many events the past counts then.
+BURST, FREE = 0.02, 4.0
 #: The weight of a change with the release, and not later: that is what mostly happens.
 FIRST = 0.9
 #: A bet on a ratio r is safe while (r - 1) times a bucket's requests times their correlation is below one.
@@ -78,7 +78,7 @@ HEAVY = 0.5
 #: The candidate's odds of getting a request may move by this factor before its rate is learnt anew.
 MOVED = 1.5
 #: Where there is a control for a while, the part of the evidence that is kept for the time when there is none.
-ALONE = 0.05
+ALONE = 0.02
 #: Without a control, a rate must have doubled to be worse than its past: it also drifts by itself.
 LASTING = 1.0
 
