@@ -13,7 +13,7 @@ CONFIDENCE = 0.99
 #: The part of alpha that all metrics that are not critical have together: they need stronger evidence.
 MINOR = 0.3
 
-#: Errors get three times the part of slow requests: they are few, so that each has to count, and slow requests are many.
+#: Errors get three times the part of slow requests: they are few, so that each has to count.
 ERRORS_PART = 3.0
 
 # What matters.

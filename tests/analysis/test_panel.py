@@ -103,7 +103,7 @@ def test_a_pass_says_what_it_would_have_seen() -> None:
 
 def test_what_already_speaks_says_how_long_certainty_takes() -> None:
     panel, told = counted(requests=100), []
-    for look in range(60):
+    for look in range(200):
         panel.update(NOW + 10 * look, {"errors": Bucket(100, look % 3 == 0, 900, 1)})
         (finding,) = panel.verdict().findings
         wait = finding.numbers.get("seconds_to_certainty")
