@@ -158,11 +158,16 @@ class Finding(Record):
 
 
 class Verdict(Record):
-    """The judge's answer, with its reason and its numbers."""
+    """The judge's answer, with its reason and its numbers.
+
+    Attributes:
+        certain_at: Unix seconds of the look that made it certain, where it says to go back.
+    """
 
     answer: Answer
     reason: str
     findings: tuple[Finding, ...] = ()
+    certain_at: float | None = None
 
 
 class Table(Record):
@@ -180,11 +185,13 @@ class Figure(Record):
         series: Lines over time.
         limit: A line that must not be crossed, in the unit of the series.
         marks: Moments worth a line: unix seconds and a label.
+        band: What is usual: unix seconds, lowest and highest value, in the unit of the series.
     """
 
     title: str
     series: tuple[Series, ...]
     limit: float | None = None
+    band: tuple[tuple[float, float, float], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
 
 
@@ -203,7 +210,8 @@ def _after(before: Figure, figure: Figure) -> Figure:
         earlier = lines[series.name].points if series.name in lines else ()
         points = tuple(sorted({**dict(earlier), **dict(series.points)}.items()))
         lines[series.name] = series.model_copy(update={"points": points})
-    return figure.model_copy(update={"series": tuple(lines.values()), "marks": before.marks + figure.marks})
+    update = {"series": tuple(lines.values()), "marks": before.marks + figure.marks, "band": before.band + figure.band}
+    return figure.model_copy(update=update)
 
 
 class Evidence(Record):

@@ -75,6 +75,9 @@ def draw(figure: Figure) -> bytes:
 def alt(figure: Figure) -> str:
     """The picture in one sentence, for who cannot see it."""
     parts = [_described(series) for series in figure.series] or ["no data"]
+    if figure.band:
+        low, high = (_amount(edge, _unit(figure)) for edge in figure.band[-1][1:])
+        parts.append(f"usual {low} to {high}")
     if figure.limit is not None:
         parts.append(f"limit {_amount(figure.limit, _unit(figure))}")
     parts += [f"{label} at {_moment(at):%H:%M:%S} UTC" for at, label in sorted(figure.marks)]
@@ -104,6 +107,7 @@ def _plot(picture: Picture, figure: Figure, lines: Sequence[tuple[Series, list[t
         style = {"color": look.colour, "linestyle": look.style, "marker": look.marker}
         times, values = [at for at, _ in points], [value for _, value in points]
         axes.plot(times, values, linewidth=1.8, markersize=4.5, markevery=max(1, len(points) // 12), **style)  # type: ignore[arg-type] # the stubs know no list of times
+    _band(axes, figure)
     _dress(axes, figure)
     _limit(axes, figure)
     _marks(axes, figure)
@@ -135,13 +139,23 @@ def _dress(axes: Axes, figure: Figure) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     values = [value for series in figure.series for _, value in series.points if value is not None]
-    top = max([*values, figure.limit or 0.0])
+    # A band may reach far beyond what happens: half as much again as the highest point is enough to see it.
+    edge = max((high for _, _, high in figure.band), default=0.0)
+    top = max([*values, figure.limit or 0.0, min(edge, 1.5 * max(values))])
     axes.set_ylim(bottom=0 if min(values) >= 0 else None, top=top * 1.15 if top > 0 else None)
     axes.margins(x=0.02)
     times = {at for series in figure.series for at, _ in series.points}
     if len(times) == 1:
         # Around a single moment matplotlib would show years.
         axes.set_xlim(*((min(times) + aside) / _DAY for aside in (-60, 60)))
+
+
+def _band(axes: Axes, figure: Figure) -> None:
+    """What is usual, in a grey that every line stands out from."""
+    if figure.band:
+        times = [_moment(at) for at, _, _ in figure.band]
+        low, high = ([edges[side] for edges in figure.band] for side in (1, 2))
+        axes.fill_between(times, low, high, color="#d9d9d9", linewidth=0, zorder=0.5)  # type: ignore[arg-type] # the stubs know no list of times
 
 
 def _limit(axes: Axes, figure: Figure) -> None:

@@ -137,6 +137,16 @@ class GithubSettings(Record):
     token: Secret
 
 
+class PlainMetric(Record):
+    """A further metric to judge; `matters` is the smallest relative change that does, 0.1 being a tenth."""
+
+    query: Annotated[str, Field(min_length=1)]
+    unit: Literal["ms", "s", "percent", "fraction", "bytes", "count", "raw"]
+    worse: Literal["increase", "decrease", "either"] = "increase"
+    critical: bool = False
+    matters: Annotated[float, Field(gt=0)] = 0.1
+
+
 class MetricsSettings(Record):
     """Where the numbers come from. `$colour` in a query stands for blue or green.
 
@@ -146,6 +156,7 @@ class MetricsSettings(Record):
         slow: Requests over the latency limit, likewise.
         p95: The 95th percentile of a colour's latency in ms.
         delay: How late the vendor's newest points are.
+        plain: Further metrics by name: memory, orders a minute.
     """
 
     kind: Literal["datadog"] = "datadog"
@@ -157,6 +168,7 @@ class MetricsSettings(Record):
     slow: str
     p95: str
     delay: Seconds = 30.0
+    plain: dict[Name, PlainMetric] = Field(default_factory=dict)
 
 
 class LimitsSettings(Record):

@@ -22,6 +22,7 @@ ITEMS, PHASES = checklist().item, checklist().phase
 
 #: The commands that DESIGN.md names, and those of them that are built.
 BUILT = {
+    "backtest",
     "plan",
     "lab",
     "run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from deploykit import measure
 from deploykit.checks import rollback, service, success, watch
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import ProviderError
+from deploykit.errors import ProviderError, UsageError
 from deploykit.model import Answer, Finding, Outcome, Result, Series, Verdict
 from deploykit.run import Run
 from tests.world import Fault, World, answered
@@ -334,3 +335,29 @@ def test_the_limits_are_the_settings_and_old_points_are_as_old_as_the_vendor_is_
     bounds = measure.bounds(context, 7)
     assert (bounds.error_rate, bounds.slow_share, bounds.requests) == (0.001, 0.05, 7)
     assert bounds.fresh == context.settings.metrics.delay + 30
+
+
+def test_further_metrics_are_asked_for_with_what_the_settings_say_of_them(world: World, context: Context) -> None:
+    world.edit("[chat]", '[metrics.plain.memory]\nquery = "memory $colour"\nunit = "bytes"\nmatters = 0.5\n\n[chat]')
+    told = replace(context, settings=world.settings())
+    ((metric, series),) = measure.observe(told, told.plan.candidate, 1000.0, 2000.0).plain
+    assert (metric.name, metric.unit, metric.critical, metric.matters) == ("memory", "bytes", False, 0.5)
+    assert (series.query, series.unit) == ("memory blue", "bytes")
+
+
+def test_a_unit_that_does_not_exist_is_an_error_before_anything_happens(world: World) -> None:
+    world.edit("[chat]", '[metrics.plain.memory]\nquery = "memory"\nunit = "parsecs"\n\n[chat]')
+    with pytest.raises(UsageError, match=r"metrics\.plain\.memory\.unit"):
+        world.settings()
+
+
+def test_what_the_judge_learnt_from_is_kept_with_its_queries(world: World, context: Context) -> None:
+    before = measure.baseline(context, 2000.0)
+    (figure,) = measure.frozen(context, before)
+    assert [series.query for series in figure.series] == [
+        "errors green / requests green",
+        "slow green / requests green",
+    ]
+    world.broken["metrics.series"] = Fault.DOWN
+    assert measure.baseline(context, 2000.0) is None
+    assert measure.frozen(context, None) == ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deploykit import measure
 from deploykit.actions.step import Step
-from deploykit.analysis.judge import Observed, judge
+from deploykit.analysis.judge import Judge, Observed
 from deploykit.context import Context
 from deploykit.errors import ProviderError
 from deploykit.model import Answer, Evidence, Json, Outcome, Result, TrafficStep, Verdict
@@ -76,9 +76,12 @@ class _Shift:
         self.router = context.ports.router
         self.began = time.time()
         self.counted: Weights = {}
+        self.before: Observed | None = None
+        self.judge: Judge | None = None
 
     def do(self) -> Json:
         """Shift, with a guard alive before weights are split."""
+        self.before = measure.baseline(self.context, time.time())
         if is_split(self.target):
             self.context.guard.start()
         self.router.set_weights(self.target)
@@ -131,14 +134,18 @@ class _Shift:
         except ProviderError as error:
             return Look(Verdict(answer=Answer.HOLD, reason=f"cannot see: {error.what}"), Evidence())
         share_left = self.step.percent < 100
-        bounds = measure.bounds(self.context, self.step.requests)
-        verdict = judge(candidate, control if share_left else None, bounds, now)
+        if self.judge is None:
+            bounds = measure.bounds(self.context, self.step.requests)
+            self.judge = Judge(bounds, self.before, controlled=share_left)
+        verdict = self.judge.look(candidate, control if share_left else None, now)
         return Look(verdict, self._evidence(verdict, candidate, control))
 
     def _evidence(self, verdict: Verdict, candidate: Observed, control: Observed) -> Evidence:
         plan = self.context.plan
         arms = ((plan.live, control), (plan.candidate, candidate))
-        figures = measure.figures(self.context, arms, ((self.began, f"{self.step.percent} %"),))
+        figures = measure.figures(
+            self.context, arms, ((self.began, f"{self.step.percent} %"),), self.judge, self.before
+        )
         return Evidence(figures=figures, verdict=verdict)
 
     def _line(self, look: Look, elapsed: float, wait: float) -> str:
@@ -164,7 +171,8 @@ class _Shift:
 
     def _result(self, outcome: Outcome, summary: str, look: Look) -> Result:
         facts: Json = {"weights": as_json(self.target), "seconds": round(time.time() - self.began, 1)}
-        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict})
+        figures = (*look.evidence.figures, *measure.frozen(self.context, self.before))
+        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict, "figures": figures})
         mend = "" if outcome is Outcome.PASS else "traffic goes back to live; read the verdict, then make a new plan"
         return Result(
             item=f"{ITEM}/{self.step.percent}", outcome=outcome, summary=summary, evidence=evidence, mend=mend

@@ -1,24 +1,34 @@
-"""The judge: numbers in, verdict with its reason out. No data is never a pass."""
+"""The judge of a running deployment: what both arms served goes in, a verdict with its reason comes out.
+
+No data is never a pass. The judge may be asked at any moment, and as often as one likes.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
-from deploykit.analysis import evidence
-from deploykit.model import Answer, Finding, Series, Verdict
-
-#: How often, at most, a release that is no worse may be sent back, over all metrics and all looks.
-ALPHA = 0.01
+from deploykit.analysis.constants import ERRORS_PART
+from deploykit.analysis.counts import CountWatch
+from deploykit.analysis.metric import Metric, MetricWatch
+from deploykit.analysis.panel import Panel, Seen
+from deploykit.analysis.rates import Bucket
+from deploykit.model import Answer, Series, Verdict
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What one colour served, as counts a bucket. The three series share their times where they have points."""
+    """What one colour served, as counts a bucket. The three series share their times where they have points.
+
+    Attributes:
+        plain: Further metrics, as they are asked for in the settings.
+    """
 
     requests: Series
     errors: Series
     slow: Series
+    plain: tuple[tuple[Metric, Series], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,23 +40,77 @@ class Bounds:
         slow_share: The largest share of requests over the latency limit; 0.05 is what a 95th percentile means.
         requests: Fewer than these of the candidate are too few to pass.
         fresh: Seconds; when the newest point is older, the judge sees nothing and holds.
+        settled: Seconds; points that are younger may still change, and are judged anew at the next look.
     """
 
     error_rate: float
     slow_share: float
     requests: int
     fresh: float
+    settled: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Metric:
-    name: str
-    words: str
-    limit: float
+class Judge:
+    """The judge of one step, or of the watch. What is settled is remembered, so that a look costs the same, always.
+
+    Args:
+        bounds: Limits and minimums.
+        baseline: What live served before; without it the control and the limits alone judge.
+        controlled: Whether live serves a part of the traffic at the same time.
+    """
+
+    def __init__(self, bounds: Bounds, baseline: Observed | None = None, *, controlled: bool = True) -> None:
+        self.bounds, self.controlled = bounds, controlled
+        limits = {"errors": bounds.error_rate, "slow": bounds.slow_share}
+        counts = []
+        for name, limit in limits.items():
+            past = _triples(name, baseline) if baseline else []
+            part = ERRORS_PART if name == "errors" else 1.0
+            counts.append((Metric(name, "fraction", part=part), CountWatch(past, limit=limit, controlled=controlled)))
+        plain = baseline.plain if baseline else ()
+        series = [(metric, MetricWatch(metric, past.points, controlled=controlled)) for metric, past in plain]
+        self._panel = Panel(counts, series, requests=bounds.requests)
+        #: Unix seconds and evidence for going back, 1 being enough: what is drawn.
+        self.evidence: list[tuple[float, float]] = []
+
+    @property
+    def certain_at(self) -> float | None:
+        """Unix seconds of the look that made a rollback certain."""
+        return self._panel.certain_at
+
+    def look(self, candidate: Observed, control: Observed | None, now: float) -> Verdict:
+        """Judge the candidate by all that was seen since it got its share of the traffic.
+
+        Args:
+            candidate: What it served, from the beginning or from the last look on.
+            control: What live served at the same time; None where the candidate has all traffic.
+            now: Unix seconds of this look.
+        """
+        mixed = _mixed(candidate, control)
+        if mixed and self.certain_at is None:
+            return Verdict(answer=Answer.HOLD, reason=mixed)
+        moments = _moments(candidate, control if self.controlled else None)
+        old = [at for at in moments if at <= now - self.bounds.settled]
+        for at in old:
+            self._panel.update(at, moments[at])
+        panel = self._panel
+        young = [at for at in moments if at > now - self.bounds.settled]
+        if young:
+            panel = copy.deepcopy(self._panel)
+            for at in young:
+                panel.update(at, moments[at])
+            if panel.certain_at is not None:
+                self._panel = panel
+        verdict = panel.verdict()
+        self.evidence.append((now, max(panel.evidence)))
+        missing = _missing(candidate, self.bounds, now)
+        if missing and verdict.answer is not Answer.ROLL_BACK:
+            return verdict.model_copy(update={"answer": Answer.HOLD, "reason": missing, "findings": ()})
+        return verdict
 
 
 def judge(candidate: Observed, control: Observed | None, bounds: Bounds, now: float) -> Verdict:
-    """Judge the candidate by all that was seen since it got its share of the traffic.
+    """Judge once, without a baseline: `Judge` for a single look.
 
     Args:
         candidate: What it served.
@@ -54,21 +118,7 @@ def judge(candidate: Observed, control: Observed | None, bounds: Bounds, now: fl
         bounds: Limits and minimums.
         now: Unix seconds of this look.
     """
-    missing = _missing(candidate, bounds, now)
-    if missing:
-        return Verdict(answer=Answer.HOLD, reason=missing)
-    metrics = (_Metric("errors", "failed", bounds.error_rate), _Metric("slow", "too slow", bounds.slow_share))
-    needed = math.log(len(metrics) / ALPHA)
-    findings = tuple(_judge_one(metric, candidate, control, needed) for metric in metrics)
-    for finding in findings:
-        if finding.answer is Answer.ROLL_BACK:
-            return Verdict(answer=Answer.ROLL_BACK, reason=finding.reason, findings=findings)
-    served = candidate.requests.total
-    if served < bounds.requests:
-        reason = f"the candidate served {served:,.0f} requests; {bounds.requests:,} are needed to pass"
-        return Verdict(answer=Answer.HOLD, reason=reason, findings=findings)
-    reason = f"nothing speaks for going back after {served:,.0f} requests"
-    return Verdict(answer=Answer.PASS, reason=reason, findings=findings)
+    return Judge(bounds, controlled=control is not None).look(candidate, control, now)
 
 
 def _missing(candidate: Observed, bounds: Bounds, now: float) -> str:
@@ -82,30 +132,38 @@ def _missing(candidate: Observed, bounds: Bounds, now: float) -> str:
     return ""
 
 
-def _judge_one(metric: _Metric, candidate: Observed, control: Observed | None, needed: float) -> Finding:
-    events, served = getattr(candidate, metric.name).total, candidate.requests.total
-    rate = events / served
-    numbers: dict[str, float | None] = {"events": events, "requests": served, "rate": rate, "limit": metric.limit}
-    if control is None:
-        log_e = evidence.against_limit(min(events, served), served, metric.limit)
-        beside = f"the limit is {metric.limit:.2%}"
-    else:
-        log_e = evidence.against_control(_buckets(metric.name, candidate, control))
-        control_served = control.requests.total
-        control_rate = getattr(control, metric.name).total / control_served if control_served else None
-        numbers |= {"control_rate": control_rate, "control_requests": control_served}
-        beside = "live served nothing" if control_rate is None else f"live: {control_rate:.2%}"
-    numbers |= {"log_e": log_e, "log_e_needed": needed}
-    answer = Answer.ROLL_BACK if log_e >= needed else Answer.PASS
-    reason = f"{rate:.2%} of {served:,.0f} requests {metric.words} ({beside})"
-    return Finding(metric=metric.name, answer=answer, reason=reason, numbers=numbers)
+def _mixed(candidate: Observed, control: Observed | None) -> str:
+    """What cannot be compared because its units differ, or nothing."""
+    arms = [candidate, control] if control else [candidate]
+    for counts in ("requests", "errors", "slow"):
+        units = sorted({getattr(arm, counts).unit for arm in arms})
+        if len(units) > 1:
+            return f"{counts}: the arms have different units, {' and '.join(units)}"
+    for metric, series in [pair for arm in arms for pair in arm.plain]:
+        if series.unit != metric.unit:
+            return f"{metric.name}: the points are in {series.unit}, and {metric.unit} was promised"
+    return ""
 
 
-def _buckets(name: str, candidate: Observed, control: Observed) -> list[tuple[float, float, float, float]]:
-    """Both arms by bucket; a count that the vendor does not send is zero where requests were served."""
-    sides = []
-    for arm in (candidate, control):
-        events = {at: value or 0.0 for at, value in getattr(arm, name).points}
-        sides.append({at: (value, min(events.get(at, 0.0), value)) for at, value in arm.requests.points if value})
-    times = sorted(sides[0].keys() | sides[1].keys())
-    return [(*sides[0].get(at, (0.0, 0.0)), *sides[1].get(at, (0.0, 0.0))) for at in times]
+def _triples(name: str, seen: Observed) -> list[tuple[float, float, float]]:
+    """Time, requests and events; a count that the vendor does not send is zero where requests were served."""
+    events = {at: value or 0.0 for at, value in getattr(seen, name).points}
+    requests = {at: value for at, value in seen.requests.points if value is not None and value > 0}
+    return [(at, value, min(max(events.get(at, 0.0), 0.0), value)) for at, value in sorted(requests.items())]
+
+
+def _moments(candidate: Observed, control: Observed | None) -> dict[float, dict[str, Seen]]:
+    """What each moment brought, by metric, in time order."""
+    found: dict[float, dict[str, Seen]] = {}
+    for name in ("errors", "slow"):
+        served = {at: (n, k) for at, n, k in _triples(name, candidate)}
+        beside = {at: (n, k) for at, n, k in _triples(name, control)} if control else {}
+        for at, (n, k) in served.items():
+            if control is None or at in beside:
+                found.setdefault(at, {})[name] = Bucket(n, k, *beside.get(at, (0.0, 0.0)))
+    others = {metric.name: dict(series.points) for metric, series in control.plain} if control else {}
+    for metric, series in candidate.plain:
+        for at, value in series.points:
+            if value is not None and math.isfinite(value):
+                found.setdefault(at, {})[metric.name] = (value, others.get(metric.name, {}).get(at))
+    return dict(sorted(found.items()))

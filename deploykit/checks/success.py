@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from deploykit import measure
-from deploykit.analysis.evidence import upper_bound
+from deploykit.analysis.bounds import upper_bound
 from deploykit.context import Context
 from deploykit.model import Evidence, Json, Outcome, Result
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from deploykit import measure
-from deploykit.analysis.judge import Observed, judge
+from deploykit.analysis.judge import Judge, Observed
 from deploykit.checks.service import look_at_health
 from deploykit.context import Context
 from deploykit.errors import ProviderError
@@ -31,12 +31,14 @@ class Watched:
     blind: list[tuple[float, str]] = field(default_factory=list)
     health: list[tuple[float, Outcome, str]] = field(default_factory=list)
     health_asked: int = 0
+    judge: Judge | None = None
+    before: Observed | None = None
 
 
 def watch(context: Context) -> Watched:
     """Look again and again until the time is over, or the judge says to go back.
 
-    There is no control left at 100 %, so the limits judge.
+    There is no control left at 100 %, so the limits judge, and live's past.
     """
     watched, start = Watched(began=time.time()), time.monotonic()
     lasts = context.plan.scaled(context.plan.watch_seconds)
@@ -65,8 +67,12 @@ def _look(context: Context, watched: Watched) -> None:
         watched.verdict = Verdict(answer=Answer.HOLD, reason=f"cannot see: {error.what}")
         return
     watched.observed = seen
-    watched.figures = measure.figures(context, ((candidate, seen),), ((watched.began, "100 %"),))
-    watched.verdict = judge(seen, None, measure.bounds(context, 1), at)
+    if watched.judge is None:
+        watched.before = measure.baseline(context, watched.began)
+        watched.judge = Judge(measure.bounds(context, 1), watched.before, controlled=False)
+    watched.verdict = watched.judge.look(seen, None, at)
+    marks = ((watched.began, "100 %"),)
+    watched.figures = measure.figures(context, ((candidate, seen),), marks, watched.judge, watched.before)
 
 
 def errors(_context: Context, watched: Watched) -> Result:

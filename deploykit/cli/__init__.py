@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": ("reading", "check an archived run, on its folder alone"),
     "report": ("reading", "write a run's report"),
     "runs": ("reading", "list the runs"),
+    "backtest": ("judging", "judge recorded deployments before you trust the judge"),
     "checklist": ("reading", "the items, and how each is proved"),
     "lab": ("showing", "step through a run's notebooks in JupyterLab"),
     "demo": ("showing", "the whole thing on this machine"),

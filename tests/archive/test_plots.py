@@ -78,6 +78,12 @@ def test_the_alternative_text_has_the_numbers() -> None:
     )
 
 
+def test_what_is_usual_is_drawn_and_told() -> None:
+    band = ((START, 0.0001, 0.0006), (START + 1800, 0.0001, 0.0006))
+    assert plots.draw(figure(band=band)) != plots.draw(figure())
+    assert "usual 0.01 % to 0.06 %" in plots.alt(figure(band=band))
+
+
 def test_the_points_come_back_from_the_csv_with_their_queries() -> None:
     late = Series(name="live", unit="ms", query="q2", points=((START + 10, 2.0), (START + 10, 3.0), (START + 20, None)))
     early = Series(name="candidate", unit="ms", query="q1\nq1b", points=((START, 1.0), (START + 10, 5.0)))
