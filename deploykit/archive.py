@@ -11,12 +11,16 @@ from typing import Any
 
 from deploykit import checklist, redact, report, rollback
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
+from deploykit.execution import make_context, run_check
+from deploykit.execution.checks import left_out
 from deploykit.journal.events import Type
 from deploykit.journal.state import State, Status
 from deploykit.model import Evidence, Json, Outcome, Result, sha256
 from deploykit.run import Run, write_atomically
 from deploykit.signoff import policy, ssh
 
+#: The rule that closing enforces.
+DOCUMENTED = "rule.documented"
 SUMS, SEAL, HEAD = "SHA256SUMS", rollback.SEAL, "HEAD"
 
 
@@ -111,7 +115,7 @@ def _points(run: Run) -> dict[str, bytes]:
 def _settle_rest(run: Run) -> None:
     """Give every item that the run left behind its word, or refuse while a person or the runner still owes one."""
     state, count = run.state(), len(run.events())
-    behind = [item for item in checklist.checklist().item if item.id not in state.items]
+    behind = [item for item in checklist.checklist().item if item.id not in state.items and item.id != DOCUMENTED]
     spared = [item.id for item in behind if item.when == "rolled-back" and not state.rolled_back]
     missing = [item.id for item in behind if item.id not in spared]
     if state.status is Status.OPEN:
@@ -120,9 +124,11 @@ def _settle_rest(run: Run) -> None:
         why = f"no rollback in this run: no {Type.ROLLBACK_ASKED} among its {count} events"
         facts: Json = {f"{Type.ROLLBACK_ASKED} events": 0, "events looked at": count}
         run.settle(Result(item=item, outcome=Outcome.NOT_NEEDED, summary=why, evidence=Evidence(facts=facts)))
+    why = f"the run ended ({state.status}) before this item"
     for item in missing:
-        why = f"the run ended ({state.status}) before this item"
-        run.settle(Result(item=item, outcome=Outcome.NOT_REACHED, summary=why))
+        known = left_out(run, checklist.checklist().find(item))
+        run.settle(known or Result(item=item, outcome=Outcome.NOT_REACHED, summary=why))
+    run_check(run, make_context(run), checklist.checklist().find(DOCUMENTED))
 
 
 def _require_complete(run: Run, state: State, missing: list[str]) -> None:

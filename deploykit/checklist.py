@@ -11,6 +11,8 @@ from deploykit.errors import UsageError
 from deploykit.model import Kind, Record
 
 When = Literal["always", "rolled-back"]
+#: Contacts and rules stand in the head of every notebook, and belong to no phase.
+HEAD = "head"
 
 
 class Phase(Record):
@@ -28,7 +30,10 @@ class Item(Record):
     Attributes:
         proof: How it is proved, for a reader.
         touches: What it changes or loads outside; empty for one that only reads.
-        by: What does it, as `module:name` below the package.
+        production: Whether it changes production: the rules are asked before, and the window counts from the first.
+        after: The action that it hangs on, which a rehearsal leaves out.
+        watched: Whether it is proved by what the watch saw.
+        by: What does it, as `module:name` below the package; for a sign-off, what gathers the evidence.
     """
 
     id: str
@@ -38,8 +43,16 @@ class Item(Record):
     proof: str
     provider: str
     touches: str = ""
+    production: bool = False
+    after: str = ""
+    watched: bool = False
     when: When = "always"
     by: str
+
+    @property
+    def automated(self) -> bool:
+        """Whether a machine proves it; a sign-off is a person's word over what a machine gathered."""
+        return self.kind is not Kind.SIGN_OFF
 
     def load(self) -> Any:
         """The function or class that does it."""
@@ -54,8 +67,17 @@ class Checklist(Record):
     item: tuple[Item, ...]
 
     def items(self, phase: str) -> tuple[Item, ...]:
-        """The items of one phase."""
+        """The items of one phase, or of the `HEAD`."""
         return tuple(item for item in self.item if item.phase == phase)
+
+    @property
+    def contacts(self) -> tuple[Item, ...]:
+        """Who can be called, looked up for each notebook's head."""
+        return tuple(item for item in self.items(HEAD) if item.id.startswith("contact."))
+
+    def gate(self, phase: str) -> tuple[Item, ...]:
+        """What a phase's gate asks for: its items, and the contacts before anything is announced."""
+        return self.items(phase) + (self.contacts if phase == self.phase[0].id else ())
 
     def find(self, item: str) -> Item:
         """One item; an unknown id is an error."""

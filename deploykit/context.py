@@ -75,6 +75,7 @@ class Context:
         timeline: The run's events so far, as JSON, for what renders them.
         incident: Renders the incident report, in Markdown, from what happened so far.
         write: Writes a file of this name into the run's folder.
+        objection: Why a rule forbids the next forward step just now; empty where none does.
     """
 
     plan: Plan
@@ -87,6 +88,7 @@ class Context:
     timeline: Callable[[], tuple[Json, ...]]
     incident: Callable[[], str]
     write: Callable[[str, bytes], None]
+    objection: Callable[[], str] = str
 
     @property
     def look_every(self) -> float:

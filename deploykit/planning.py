@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploykit import __version__
-from deploykit.checklist import checklist
+from deploykit.checklist import HEAD, checklist
 from deploykit.context import Ports
 from deploykit.errors import ProviderError, Rejected, UsageError
 from deploykit.journal.events import Actor
@@ -23,21 +23,29 @@ from deploykit.signoff.policy import PLAN_SIGNATURE, sign_plan
 FROZEN, WORK = "frozen", "work"
 
 
-def make(settings: Settings, environment: str, release: str, actor: Actor) -> Run:
+def make(settings: Settings, environment: str, release: str, actor: Actor, *, rehearse: bool = False) -> Run:
     """Plan one deployment and open its run.
+
+    Args:
+        settings: The settings, frozen with the plan.
+        environment: Where to.
+        release: The tag.
+        actor: Who opens it.
+        rehearse: Read what is real, and leave out every change.
 
     Raises:
         UsageError: The environment, the release or a notebook is not there, or the router does not serve live alone.
         ProviderError: A system that the plan needs does not answer.
     """
     target = settings.environment(environment)
+    _require_known_items(settings)
     ports = connect(settings, target)
     found = _Found(_commit(ports, release), *_arms(ports, target, release), _notebooks(settings))
     service = settings.service.name
     row = RunRow(run=new_id(service, environment), number=0, service=service, environment=environment, release=release)
 
     def plan_of(number: int) -> tuple[Plan, dict[str, bytes]]:
-        plan = _plan(settings, row.model_copy(update={"number": number}), found)
+        plan = _plan(settings, row.model_copy(update={"number": number}), found, rehearse=rehearse)
         files = {f"{FROZEN}/{name}": data for name, data in found.notebooks.items()}
         files |= {f"{WORK}/{name}": for_run(data, row.run) for name, data in found.notebooks.items()}
         if settings.signing.key is not None:
@@ -56,7 +64,7 @@ class _Found(NamedTuple):
     notebooks: dict[str, bytes]
 
 
-def _plan(settings: Settings, row: RunRow, found: _Found) -> Plan:
+def _plan(settings: Settings, row: RunRow, found: _Found, *, rehearse: bool) -> Plan:
     shift = settings.shift
     return Plan(
         run=row.run,
@@ -76,10 +84,27 @@ def _plan(settings: Settings, row: RunRow, found: _Found) -> Plan:
         hold_limit_seconds=shift.hold_limit,
         guard_seconds=shift.guard,
         time_scale=shift.time_scale,
+        rehearsal=rehearse,
         sandbox=settings.environment(row.environment).sandbox,
         notebooks={name: code_hash(data) for name, data in found.notebooks.items()},
         settings=settings.digest,
     )
+
+
+def _require_known_items(settings: Settings) -> None:
+    """What the settings say of an item must be of one that there is; the rules are not for leaving out."""
+    known = {item.id for item in checklist().item}
+    for place, names in (("left_out", settings.left_out), ("rules.rehearse", settings.rules.rehearse)):
+        wrong = sorted(set(names) - known)
+        if wrong:
+            mend = "`deploykit checklist` lists them"
+            raise UsageError(f"no such item: {', '.join(wrong)}", where=f"{settings.file}: {place}", mend=mend)
+    rules = sorted(
+        item.id for item in checklist().items(HEAD) if item.id in settings.left_out and item.id.startswith("rule.")
+    )
+    if rules:
+        mend = "take it out; an exception is a signed override: deploykit sign RUN ITEM --override"
+        raise UsageError(f"a rule is not left out: {', '.join(rules)}", where=f"{settings.file}: left_out", mend=mend)
 
 
 def _commit(ports: Ports, release: str) -> str:

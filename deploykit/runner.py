@@ -30,11 +30,12 @@ from deploykit.errors import (
     UsageError,
     Waiting,
 )
+from deploykit.execution.checks import leave_out
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.state import Status
-from deploykit.model import Json, sha256
+from deploykit.model import DecisionKind, Json, sha256
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
 from deploykit.returning import is_split
@@ -60,10 +61,11 @@ def forward(run: Run, say: Say) -> None:
     spool.merge(run.store, run.id, run.actor)
     _require_open(run)
     run.require_planned_settings()
-    require_approval(run)
-    run.take_lock()
+    if not run.plan.rehearsal:
+        require_approval(run)
+        run.take_lock()
     for phase in checklist().phase:
-        if phase.when != "always" or run.state().phases.get(phase.id) == "passed":
+        if phase.when != "always" or run.state().phases.get(phase.id) == "passed" or leave_out(run, phase.id):
             continue
         say(f"phase {phase.id}: {phase.title}")
         executed = execute(run, phase, "run", say)
@@ -187,6 +189,12 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
         )
     if state.phases.get(phase.id) == "passed":
         return
+    _require_no_refusal(run, phase)
+    waited_for = waiting(run, phase.id)
+    if waited_for:
+        signs = "; ".join(f"deploykit sign {run.plan.number} {item}" for item in waited_for)
+        said = f"{', '.join(waited_for)}: a person has to sign"
+        raise Waiting(said, where=f"phase {phase.id}", mend=f"{signs}; then deploykit resume {run.plan.number}")
     if _moved_traffic(state.steps):
         mend = f"`deploykit rollback {run.id}`, or `deploykit resume {run.id}` to look again"
         raise Waiting(f"{_shut(run, phase)}; the candidate has all traffic", where=run.id, mend=mend)
@@ -197,11 +205,31 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
     )
 
 
+def waiting(run: Run, phase: str) -> tuple[str, ...]:
+    """The sign-offs that a phase waits for, where nothing else keeps its gate shut but what comes after them."""
+    state = run.state()
+    shut = [item for item in checklist().gate(phase) if not state.opens(item.id)]
+    asked = tuple(item.id for item in shut if state.gathered(item.id))
+    others = [item for item in shut if item.id not in asked and item.id in state.items]
+    return () if others else asked
+
+
+def _require_no_refusal(run: Run, phase: Phase) -> None:
+    decisions = run.state().decisions
+    for item in checklist().gate(phase.id):
+        decision = decisions.get(item.id)
+        if decision is not None and decision.kind is DecisionKind.REFUSED:
+            said = f"{decision.signer} refused {item.id}: {decision.comment}"
+            raise RefusedError(
+                said, where=f"phase {phase.id}", mend=f"deploykit rollback {run.plan.number}, or a new plan"
+            )
+
+
 def _shut(run: Run, phase: Phase) -> str:
     state = run.state()
     shut = [
         f"{item.id} is {state.items[item.id].outcome.value}" if item.id in state.items else f"{item.id} is not done"
-        for item in checklist().items(phase.id)
+        for item in checklist().gate(phase.id)
         if not state.opens(item.id)
     ]
     return "; ".join(shut) or "the gate was not reached"

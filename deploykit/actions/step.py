@@ -36,6 +36,9 @@ class Action(Protocol):
 
     def __init__(self, context: Context) -> None: ...
 
-    def steps(self) -> tuple[Step, ...]:
-        """The steps, in order. A later one is begun only when the one before passed."""
+    def steps(self) -> tuple[Step, ...] | Result:
+        """The steps, in order: a later one is begun only when the one before passed.
+
+        Or, where the release does not need the action, the result that says so, with its proof.
+        """
         ...

@@ -106,11 +106,19 @@ class _Shift:
                 return self._result(Outcome.FAIL, f"rolled back: {look.verdict.reason}", look)
             if elapsed < wait:
                 continue
-            if look.verdict.answer is Answer.PASS:
+            objection = self._objection() if look.verdict.answer is Answer.PASS else ""
+            if look.verdict.answer is Answer.PASS and not objection:
                 return self._passed(look)
+            if objection:
+                look = Look(Verdict(answer=Answer.HOLD, reason=objection), look.evidence)
+                self.context.progress(self._line(look, elapsed, wait), look.evidence)
             held_since = held_since or time.monotonic()
             if time.monotonic() - held_since >= self.context.plan.scaled(self.context.plan.hold_limit_seconds):
                 return self._result(Outcome.INCONCLUSIVE, f"held too long: {look.verdict.reason}", look)
+
+    def _objection(self) -> str:
+        """What keeps the next step from being taken; meanwhile this one is judged on."""
+        return self.context.objection() if self.step.percent < 100 else ""
 
     def _drift(self) -> str:
         """What somebody else did to the weights, or nothing."""

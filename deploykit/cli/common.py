@@ -82,12 +82,12 @@ def put(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def put_rows(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A plain table on stdout."""
+def put_rows(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, err: bool = False) -> None:
+    """A plain table on stdout, or on stderr."""
     shown = [tuple(line(cell) for cell in row) for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in shown) for i in range(len(columns))]
     for row in shown:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), err=err)
 
 
 def line(text: str) -> str:

@@ -6,21 +6,24 @@ from pathlib import Path
 
 import click
 
+from deploykit import redact
 from deploykit.cli import common
 from deploykit.errors import UsageError
 from deploykit.model import DecisionKind
+from deploykit.run import Run
 
 
 @click.command()
 @click.option("--environment", "-e", required=True, help="One of the settings' environments.")
 @click.option("--release", "-r", required=True, help="The tag to deploy.")
+@click.option("--rehearse", is_flag=True, help="Read what is real, and leave out every change.")
 @common.as_json
 @click.pass_context
-def plan(ctx: click.Context, environment: str, release: str, as_json: bool) -> None:
+def plan(ctx: click.Context, environment: str, release: str, rehearse: bool, as_json: bool) -> None:
     """Open a run: decide everything, freeze plan and notebooks, and print what has to be approved."""
     from deploykit.planning import make
 
-    made = make(common.settings(ctx), environment, release, common.person())
+    made = make(common.settings(ctx), environment, release, common.person(), rehearse=rehearse)
     found = made.plan
     if as_json:
         common.put({"run": made.id, "number": found.number, "plan": found.hash, "folder": str(made.folder)})
@@ -31,6 +34,9 @@ def plan(ctx: click.Context, environment: str, release: str, as_json: bool) -> N
     click.echo(f"live     {found.live.colour}, {found.live.version}; candidate {found.candidate.colour}")
     click.echo(f"traffic  {steps}, then {found.watch_seconds / 60:g} min of watch (time scale {found.time_scale:g})")
     click.echo(f"plan     {found.hash}")
+    if found.rehearsal:
+        click.echo(f"next     a rehearsal changes nothing and needs no approval:  deploykit run {found.number}")
+        return
     click.echo(f"next     somebody else approves it:  deploykit sign {found.number} plan")
 
 
@@ -64,6 +70,30 @@ def sign(
     else:
         raise UsageError("no key is named", where="--key", mend="give --key ~/.ssh/id_ed25519.pub, or set signing.key")
     kind = DecisionKind.REFUSED if refuse else DecisionKind.OVERRIDDEN if override else DecisionKind.SIGNED
+    _show(found, item)
     made = decide(found, item, kind, key=key, comment=comment)
     until = f", to be used until {made.until:%F %T} UTC" if made.until else ""
     click.echo(f"{made.kind.value}: {item} of {found.id} by {made.signer}{until}")
+
+
+def _show(run: Run, item: str) -> None:
+    """Show what is about to be signed over; what nobody gathered yet is gathered now."""
+    from deploykit.checklist import checklist
+    from deploykit.execution import make_context, run_check
+    from deploykit.signoff.statement import PLAN
+
+    if item == PLAN:
+        return
+    known = checklist().find(item)
+    if not known.automated and not run.state().sealed:
+        run_check(run, make_context(run), known)
+    result = run.result(item)
+    if result is None:
+        return
+    click.echo(f"{result.outcome.value}: {common.line(result.summary)}", err=True)
+    for name, value in result.evidence.facts.items():
+        click.echo(f"  {common.line(name)}: {common.line(str(value))}", err=True)
+    for table in result.evidence.tables:
+        common.put_rows(table.columns, [tuple(str(cell) for cell in row) for row in table.rows], err=True)
+    if result.evidence.text:
+        click.echo(redact.visible(result.evidence.text), err=True)

@@ -139,7 +139,9 @@ def runs(ctx: click.Context, as_json: bool) -> None:
 @common.as_json
 def checklist(as_json: bool) -> None:
     """The items of the checklist, and how each is proved."""
-    items = [item.model_dump(mode="json", exclude={"by"}) for item in known_checklist().item]
+    items = [
+        {**item.model_dump(mode="json", exclude={"by"}), "automated": item.automated} for item in known_checklist().item
+    ]
     if as_json:
         common.put(items)
         return

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from deploykit.checklist import checklist
 from deploykit.journal.events import Event, Type
-from deploykit.model import Decision, DecisionKind, Json, Outcome
+from deploykit.model import Decision, DecisionKind, Json, Kind, Outcome
 
 
 class StepPhase(StrEnum):
@@ -100,13 +101,24 @@ class State:
         settled, decision = self.items.get(item), self.decisions.get(item)
         if settled is not None and settled.outcome.opens:
             return True
-        if settled is None or settled.outcome is Outcome.UNKNOWN:
+        if settled is None or settled.outcome is Outcome.UNKNOWN or decision is None:
             return False
-        return decision is not None and decision.kind is DecisionKind.OVERRIDDEN
+        return decision.kind is DecisionKind.OVERRIDDEN or (
+            decision.kind is DecisionKind.SIGNED and self.gathered(item)
+        )
+
+    def gathered(self, item: str) -> bool:
+        """Whether a sign-off's evidence lies ready to be signed over."""
+        settled = self.items.get(item)
+        asks = any(known.id == item and known.kind is Kind.SIGN_OFF for known in checklist().item)
+        return asks and settled is not None and settled.outcome is Outcome.INCONCLUSIVE
 
 
 def _settle(state: State, event: Event) -> None:
-    data = event.data
+    data, before, decision = event.data, state.items.get(event.item), state.decisions.get(event.item)
+    changed = before is not None and before.evidence != str(data["evidence"])
+    if changed and decision is not None and decision.kind is not DecisionKind.REFUSED:
+        del state.decisions[event.item]  # it was about what was shown then
     state.items[event.item] = Settled(
         item=event.item,
         outcome=Outcome(str(data["outcome"])),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploykit import redact
+from deploykit.checklist import HEAD, Item, checklist
 from deploykit.errors import DeploykitError
 from deploykit.journal.state import State
-from deploykit.model import Evidence, Outcome, Plan, Result, Table
+from deploykit.model import Decision, DecisionKind, Evidence, Outcome, Plan, Result, Table
 
 ITEM_TYPE = "application/vnd.deploykit.item+json"
 SCRAP_TYPE = "application/scrapbook.scrap.json+json"
@@ -36,8 +37,8 @@ class Bundle:
     metadata: dict[str, Any]
 
 
-def item(title: str, result: Result) -> Bundle:
-    """How an item ended, with its evidence folded away."""
+def item(title: str, result: Result, decision: Decision | None = None) -> Bundle:
+    """How an item ended, with its evidence folded away, and a person's word beside it."""
     sign, colour = SIGNS[result.outcome]
     word = result.outcome.value
     plain = f"{sign} {word.upper()}  {_flat(result.item)}: {_flat(result.summary)}"
@@ -47,6 +48,10 @@ def item(title: str, result: Result) -> Bundle:
     body = f"<p>{badge} <code>{_safe(result.item)}</code> {_safe(title)}<br>{_safe(result.summary)}</p>"
     if result.mend:
         body += f"<p>→ {_safe(result.mend)}</p>"
+    if decision is not None:
+        word_given = said_by(decision)
+        plain += f"\n  {_flat(word_given)}"
+        body += f"<p><strong>{_safe(word_given)}</strong></p>"
     data = {
         "text/plain": plain + _plain_evidence(result.evidence),
         "text/html": _block(body + _evidence(result.evidence)),
@@ -56,9 +61,17 @@ def item(title: str, result: Result) -> Bundle:
             "outcome": word,
             "summary": redact.text(result.summary),
             "mend": redact.text(result.mend),
+            "decision": redact.text(said_by(decision)) if decision else "",
         },
     }
     return Bundle(data, {})
+
+
+def said_by(decision: Decision) -> str:
+    """A person's word: refused and overridden look different from signed."""
+    sign = {DecisionKind.SIGNED: "✍ signed", DecisionKind.REFUSED: "✘ REFUSED", DecisionKind.OVERRIDDEN: "⚠ OVERRIDDEN"}
+    why = f": {decision.comment}" if decision.comment else ""
+    return f"{sign[decision.kind]} by {decision.signer} at {decision.at:%F %T} UTC{why}"
 
 
 def scraps(result: Result) -> tuple[Bundle, ...]:
@@ -105,8 +118,8 @@ def picture(png: bytes, text: str) -> Bundle:
     return Bundle({"image/png": base64.b64encode(png).decode(), "text/plain": f"[picture: {_flat(text)}]"}, metadata)
 
 
-def head(plan: Plan, title: str, items: tuple[tuple[str, str], ...], state: State) -> Bundle:
-    """The head of a notebook: what is deployed, by whom, how, and where the phase stands."""
+def head(plan: Plan, title: str, items: tuple[Item, ...], state: State) -> Bundle:
+    """The head of a notebook: what is deployed, by whom, whom to call, and where the phase stands."""
     facts = {
         "release": f"{plan.release} ({plan.commit[:9]})",
         "service": f"{plan.service} in {plan.environment}",
@@ -117,11 +130,15 @@ def head(plan: Plan, title: str, items: tuple[tuple[str, str], ...], state: Stat
     }
     loud = loud_facts(plan)
     rows = "".join(f"<tr><th>{_safe(k)}</th><td>{_safe(v)}</td></tr>" for k, v in facts.items())
-    listed = "".join(f"<li><code>{_safe(i)}</code> {_safe(t)}: {_safe(_word(state, i))}</li>" for i, t in items)
+    everybody = checklist().items(HEAD)
+    listed = "".join(f"<li><code>{_safe(i.id)}</code> {_safe(i.title)}: {_safe(_word(state, i))}</li>" for i in items)
+    called = "".join(f"<tr><th>{_safe(i.id)}</th><td>{_safe(_found(state, i))}</td></tr>" for i in everybody)
     said = "".join(f"<p><strong>⚠ {_safe(line)}</strong></p>" for line in loud)
-    markup = f"<h3>{_safe(title)}</h3>{said}<table>{rows}</table><ul>{listed}</ul>"
+    markup = f"<h3>{_safe(title)}</h3>{said}<table>{rows}</table>"
+    markup += f"<table><caption>contacts and rules</caption>{called}</table><ul>{listed}</ul>"
     plain = [title, *[f"⚠ {line}" for line in loud], *[f"{k}: {v}" for k, v in facts.items()]]
-    plain += [f"- {i}: {_word(state, i)}" for i, _ in items]
+    plain += [f"{i.id}: {_found(state, i)}" for i in everybody]
+    plain += [f"- {i.id}: {_word(state, i)}" for i in items]
     return Bundle({"text/plain": "\n".join(_flat(line) for line in plain), "text/html": _block(markup)}, {})
 
 
@@ -156,9 +173,18 @@ def _block(markup: str) -> str:
     return f'<div class="deploykit tex2jax_ignore mathjax_ignore">{markup}</div>'
 
 
-def _word(state: State, item_id: str) -> str:
-    settled = state.items.get(item_id)
+def _word(state: State, item: Item) -> str:
+    settled = state.items.get(item.id)
     return f"{SIGNS[settled.outcome][0]} {settled.outcome.value}" if settled else "not done yet"
+
+
+def _found(state: State, item: Item) -> str:
+    """What was found of a contact or a rule, with who broke the glass."""
+    settled, decision = state.items.get(item.id), state.decisions.get(item.id)
+    if settled is None:
+        return "not asked yet"
+    said = f"{SIGNS[settled.outcome][0]} {settled.outcome.value}: {settled.summary}"
+    return f"{said} ({said_by(decision)})" if decision else said
 
 
 def _evidence(evidence: Evidence) -> str:

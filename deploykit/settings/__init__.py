@@ -13,7 +13,7 @@ from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
-from deploykit.settings.rules import LimitsSettings, PersonSettings, ShiftSettings, SigningSettings
+from deploykit.settings.rules import LimitsSettings, PersonSettings, RulesSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
 from deploykit.settings.vendors import ChatSettings, GithubSettings, MetricsSettings
 
@@ -53,6 +53,9 @@ class Settings(Record):
     limits: LimitsSettings = LimitsSettings()
     chat: ChatSettings
     shift: ShiftSettings = ShiftSettings()
+    rules: RulesSettings = RulesSettings()
+    #: Items of the checklist that this team leaves out, each with its reason.
+    left_out: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     people: dict[str, PersonSettings] = Field(default_factory=dict)
     signing: SigningSettings
     archive: Path = Path("reports")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from deploykit.model import Record, TrafficStep
 from deploykit.settings.types import Seconds
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
 class LimitsSettings(Record):
@@ -42,6 +44,22 @@ class ShiftSettings(Record):
             msg = f"the steps must rise to 100 percent; they are {shares}"
             raise ValueError(msg)
         return self
+
+
+class RulesSettings(Record):
+    """The runbook's own rules.
+
+    Attributes:
+        quiet_days: Weekdays of the service's time zone on which nothing is deployed without a signed override.
+        window: How long it may take from the first change of production to 100 percent; in the runbook's time.
+        rehearse: Items that load or touch something, and that a rehearsal may look at all the same.
+        check_within: How long one check may take before it is an error.
+    """
+
+    quiet_days: tuple[Weekday, ...] = ("friday",)
+    window: Seconds = 3600.0
+    rehearse: tuple[str, ...] = ()
+    check_within: Seconds = 120.0
 
 
 class PersonSettings(Record):

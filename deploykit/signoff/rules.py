@@ -11,7 +11,7 @@ from deploykit.journal.state import State, fold
 from deploykit.model import DecisionKind, Outcome, Plan
 from deploykit.settings import PersonSettings
 from deploykit.signoff.ssh import Namespace
-from deploykit.signoff.statement import Statement
+from deploykit.signoff.statement import PLAN, Statement
 
 APPROVER = "approver"
 #: Keys that the demo makes on the spot prove nobody; their principals end so, and no real plan takes them.
@@ -65,6 +65,9 @@ def check_history(statement: Statement, before: Sequence[Event], used: Collectio
         raise RefusedError(f"the evidence of {said.item} changed since it was shown", mend="look again, and sign again")
     if said.decision is DecisionKind.OVERRIDDEN:
         _require_shut(said.item, state)
+    elif said.decision is DecisionKind.SIGNED and not (said.item == PLAN or state.gathered(said.item)):
+        mend = "what did not pass is overridden, with a reason: --override -m WHY"
+        raise UsageError(f"{said.item} has nothing to sign over", where="sign-off", mend=mend)
 
 
 def shown(state: State, item: str) -> tuple[str, ...]:

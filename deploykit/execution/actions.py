@@ -1,4 +1,4 @@
-"""Runs what the checklist names, and records it: intent before effect, outcome after, each committed."""
+"""Goes through an action step by step: intent before effect, outcome after, each committed."""
 
 from __future__ import annotations
 
@@ -20,47 +20,39 @@ from deploykit.errors import (
     RolledBackError,
     StepUnknownError,
 )
+from deploykit.execution.checks import could_not_look, left_out
+from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
 from deploykit.journal.state import StepPhase
-from deploykit.model import Answer, Evidence, Json, Outcome, Result, Table, joined, worst
+from deploykit.model import Answer, Evidence, Outcome, Result, Table, joined, worst
 from deploykit.rollback import return_traffic, traffic_back
 from deploykit.run import Run
 from deploykit.signoff.policy import require_approval
-
-
-def run_check(run: Run, context: Context, item: Item) -> Result:
-    """Run one check and record its result; whatever goes wrong in looking is an *error*, never a pass."""
-    recorded = run.result(item.id)
-    if recorded is not None and recorded.outcome.opens:
-        return recorded
-    try:
-        result: Result = item.load()(context)
-    except DeploykitError as error:
-        result = could_not_look(item.id, error)
-    run.settle(result)
-    return result
-
-
-def could_not_look(item: str, error: DeploykitError) -> Result:
-    """The result of a check that could not be made."""
-    facts: Json = {"where": error.where, "what": error.what}
-    return Result(item=item, outcome=Outcome.ERROR, summary=error.what, evidence=Evidence(facts=facts), mend=error.mend)
 
 
 def run_action(run: Run, context: Context, item: Item) -> Result:
     """Go through the steps of an action, from the first that is not settled.
 
     Returns:
-        The action's result, recorded; a recorded one is returned as it is and nothing is done again.
+        The action's result, recorded. One that passed is returned as it is; after another, what did not happen is
+        tried again, unless traffic went back: then the run goes no further.
 
     Raises:
         Waiting, RefusedError, LockedError: It may not be begun (yet).
         StepUnknownError: A step's end was not seen and its probe cannot tell.
         HeldError, RolledBackError, NotPassedError: It did not pass; traffic is on live.
     """
-    if item.id not in run.state().items:
-        with _one_process(run):
-            _go(run, context, item)
+    state = run.state()
+    ended = item.id in state.items and item.phase != "rollback" and (state.returned or state.rolled_back)
+    if not (state.opens(item.id) or ended):
+        spared = left_out(run, item)
+        if spared is not None:
+            if item.production:
+                ask_rules(run, context)  # nothing is changed, but a rehearsal should tell
+            run.settle(spared)
+        else:
+            with _one_process(run):
+                _go(run, context, item)
     return require_passed(run, item.id)
 
 
@@ -81,9 +73,12 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     """Step by step. However it ends short of a pass, traffic that was moved is sent back."""
     action: Action = item.load()(context)
     steps, results = action.steps(), []
+    if isinstance(steps, Result):
+        run.settle(steps)
+        return steps
     try:
         for step in steps:
-            results.append(_run_step(run, item, step))
+            results.append(_run_step(run, context, item, step))
             if results[-1].outcome is not Outcome.PASS:
                 break
     except BaseException as error:
@@ -98,15 +93,15 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     return results[-1] if results[-1].item == item.id else _summed_up(run, item, results)
 
 
-def _run_step(run: Run, item: Item, step: Step) -> Result:
+def _run_step(run: Run, context: Context, item: Item, step: Step) -> Result:
     recorded = run.result(step.id)
-    if recorded is not None:
+    if recorded is not None and (recorded.outcome.opens or step.moves_traffic):
         return recorded
     returned = run.state().returned
     if step.moves_traffic and returned:
         return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
     if not _has_happened(run, item, step):
-        _require(run, item)
+        _require(run, context, item)
         op = f"{run.id}/{step.id}/{secrets.token_hex(4)}"
         run.intend(item=item.id, step=step.id, op=op, data=step.intent)
         failed = _effect(run, item, step, op)
@@ -148,7 +143,7 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
     return found
 
 
-def _require(run: Run, item: Item) -> None:
+def _require(run: Run, context: Context, item: Item) -> None:
     """What must hold at the moment of a forward effect. A rollback asks for nothing."""
     if item.phase == "rollback":
         return
@@ -163,13 +158,15 @@ def _require(run: Run, item: Item) -> None:
     require_approval(run)
     for before in checklist().items(item.phase):
         if before.id == item.id:
-            return
+            break
         if not state.opens(before.id):
             raise NotPassedError(
                 f"{before.id} comes first, and is {_outcome(run, before.id)}",
                 where=item.id,
                 mend=f"run {before.id} and mend what it says",
             )
+    if item.production:
+        require_rules(run, context)
 
 
 def _outcome(run: Run, item: str) -> str:
@@ -234,9 +231,9 @@ def _summed_up(run: Run, item: Item, results: list[Result]) -> Result:
 
 
 def _raise_unless_passed(run: Run, result: Result) -> None:
-    if result.outcome is Outcome.PASS:
-        return
     state = run.state()
+    if state.opens(result.item):
+        return
     kind: type[NotPassedError] = NotPassedError
     if state.rolled_back:
         kind = RolledBackError

@@ -1,0 +1,46 @@
+"""What a check or an action of a run is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from deploykit import report
+from deploykit.context import Context
+from deploykit.execution.rules import objection
+from deploykit.guard import GuardProcess
+from deploykit.model import Evidence, Json
+from deploykit.providers import connect
+from deploykit.run import Run, write_atomically
+
+
+def make_context(
+    run: Run,
+    progress: Callable[[str, Evidence], None] = lambda _line, _evidence: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Context:
+    """The context of a run, with connections of its own that are made when first used.
+
+    Args:
+        run: The run.
+        progress: Called with one line and the evidence so far.
+        pause: Waits for so many seconds, or raises `StopAskedError`.
+    """
+
+    def timeline() -> tuple[Json, ...]:
+        return tuple(event.model_dump(mode="json") for event in run.events())
+
+    context = Context(
+        plan=run.plan,
+        settings=run.settings,
+        environment=run.environment,
+        ports=connect(run.settings, run.environment),
+        guard=GuardProcess(run),
+        progress=progress,
+        pause=pause,
+        timeline=timeline,
+        incident=lambda: report.incident(run.plan, run.events(), report.own_templates(run)),
+        write=lambda name, data: write_atomically(run.folder / name, data),
+    )
+    return replace(context, objection=lambda: objection(run, context))
