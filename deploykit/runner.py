@@ -30,7 +30,9 @@ from deploykit.errors import (
     UsageError,
     Waiting,
 )
+from deploykit.execution import make_context
 from deploykit.execution.checks import leave_out
+from deploykit.execution.rules import BEFORE_CHANGES, BEFORE_RUN, require_rules
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
@@ -63,6 +65,7 @@ def forward(run: Run, say: Say) -> None:
     run.require_planned_settings()
     if not run.plan.rehearsal:
         require_approval(run)
+        require_rules(run, make_context(run), BEFORE_RUN)
         run.take_lock()
     for phase in checklist().phase:
         if phase.when != "always" or run.state().phases.get(phase.id) == "passed" or leave_out(run, phase.id):
@@ -190,6 +193,7 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
     if state.phases.get(phase.id) == "passed":
         return
     _require_no_refusal(run, phase)
+    _require_rules_kept(run)
     waited_for = waiting(run, phase.id)
     if waited_for:
         signs = "; ".join(f"deploykit sign {run.plan.number} {item}" for item in waited_for)
@@ -223,6 +227,16 @@ def _require_no_refusal(run: Run, phase: Phase) -> None:
             raise RefusedError(
                 said, where=f"phase {phase.id}", mend=f"deploykit rollback {run.plan.number}, or a new plan"
             )
+
+
+def _require_rules_kept(run: Run) -> None:
+    """A rule that a notebook met is told as what it is, and not as a cell that raised."""
+    state = run.state()
+    broken = [state.items[rule] for rule in BEFORE_CHANGES if rule in state.items and not state.opens(rule)]
+    if broken:
+        said = "; ".join(f"{rule.item}: {rule.summary}" for rule in broken)
+        signs = "; ".join(f"deploykit sign {run.plan.number} {rule.item} --override -m WHY" for rule in broken)
+        raise RefusedError(said, where=run.id, mend=f"mend it, or {signs}; then deploykit resume {run.plan.number}")
 
 
 def _shut(run: Run, phase: Phase) -> str:

@@ -29,6 +29,8 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
     for line in ("rolled_back", "returned", "waiting_for", "progress"):
         if found[line]:
             click.echo(f"{line.replace('_', ' ')}: {common.line(found[line])}")
+    for item in found["to_sign"]:
+        click.echo(f"to sign: deploykit sign {found['number']} {item}")
     for step in found["unknown"]:
         click.echo(f"unknown: {step}")
     rows = [(str(i["item"]), str(i["outcome"]), str(i["summary"])) for i in found["items"]]
@@ -51,6 +53,7 @@ def _standing(run: Run) -> dict[str, Any]:
         "status": state.status.value,
         "sealed": state.sealed,
         "waiting_for": _waiting_for(run),
+        "to_sign": _to_sign(run),
         "rolled_back": state.rolled_back,
         "returned": state.returned,
         "unknown": [step.step for step in state.unknown],
@@ -58,6 +61,13 @@ def _standing(run: Run) -> dict[str, Any]:
         "items": items,
         "decisions": [decision.model_dump(mode="json") for decision in state.decisions.values()],
     }
+
+
+def _to_sign(run: Run) -> list[str]:
+    """Sign-offs whose evidence lies ready, in the order of the checklist."""
+    state = run.state()
+    items = (item.id for item in known_checklist().item)
+    return [item for item in items if state.gathered(item) and not state.opens(item)]
 
 
 def _waiting_for(run: Run) -> str:

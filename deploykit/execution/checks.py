@@ -131,7 +131,8 @@ class Looking:
         """Begin to look at those items that are not being looked at."""
         for item in items:
             if not self.busy(item.id):
-                self._found[item.id] = future = Future()
+                future: Future[Result] = Future()
+                self._found[item.id] = future
                 threading.Thread(target=self._go, args=(item, future), name=f"look {item.id}", daemon=True).start()
 
     def known(self, item: str) -> bool:

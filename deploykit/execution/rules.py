@@ -14,23 +14,25 @@ if TYPE_CHECKING:
 
 #: Asked before each change of production; `rule.documented` is asked when the run is closed.
 BEFORE_CHANGES = ("rule.no-friday", "rule.window", "rule.rollback-ready")
+#: Asked before a run goes on, too: they need no outside system, and nobody should be told of what may not be.
+BEFORE_RUN = ("rule.no-friday", "rule.window")
 
 
-def require_rules(run: Run, context: Context) -> None:
-    """Ask every rule anew, and record what changed.
+def require_rules(run: Run, context: Context, rules: tuple[str, ...] = BEFORE_CHANGES) -> None:
+    """Ask rules anew, and record what changed.
 
     Raises:
         RefusedError: One forbids it, and nobody signed an override.
     """
-    objections = ask_rules(run, context)
+    objections = ask_rules(run, context, rules)
     if objections:
         mend = "; ".join(mend for _, mend in objections)
         raise RefusedError("; ".join(what for what, _ in objections), where="rules", mend=mend)
 
 
-def ask_rules(run: Run, context: Context) -> list[tuple[str, str]]:
-    """Ask every rule anew, record what changed, and return what they object, each with its mend."""
-    return [objection for name in BEFORE_CHANGES if (objection := _ask(run, context, checklist().find(name)))]
+def ask_rules(run: Run, context: Context, rules: tuple[str, ...] = BEFORE_CHANGES) -> list[tuple[str, str]]:
+    """Ask rules anew, record what changed, and return what they object, each with its mend."""
+    return [objection for name in rules if (objection := _ask(run, context, checklist().find(name)))]
 
 
 def objection(run: Run, context: Context) -> str:
