@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from deploykit.errors import UsageError
+
 
 @click.command()
 @click.option(
@@ -17,11 +19,21 @@ import click
 @click.option("--postgres", metavar="DSN", help="A PostgreSQL of your own instead of the wheel's.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the shop answers; else a free port.")
 @click.option("--rate", type=float, default=200.0, show_default=True, help="Requests a second through the proxy.")
-def demo(home: Path, postgres: str | None, port: int | None, rate: float) -> None:
+@click.option("--scenario", "names", multiple=True, help="Instead of the two acts; may be given again. `list` lists.")
+def demo(home: Path, postgres: str | None, port: int | None, rate: float, names: tuple[str, ...]) -> None:
     """Deploy a good release and a bad one to a real service on this machine, and keep both records."""
-    from deploykit.demo import play
+    from deploykit.cli import common
+    from deploykit.demo import ACTS, SCENARIOS, play
 
-    play(home, postgres_dsn=postgres, port=port, rate=rate)
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    if names == ("list",):
+        rows = [(name, f"{scenario.release} {scenario.story}") for name, scenario in known.items()]
+        common.put_rows(("scenario", "what happens"), rows)
+        return
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"no scenario {unknown[0]!r}", where="--scenario", mend=f"use one of: {', '.join(known)}")
+    play(home, names or ACTS, postgres_dsn=postgres, port=port, rate=rate)
 
 
 @click.command()
