@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploykit import cli
-from deploykit.checklist import Item, checklist, text
+from deploykit.checklist import HEAD, Item, checklist, text
 from deploykit.checks.watch import Watched
 from deploykit.cli import COMMANDS
 from deploykit.errors import UsageError
@@ -52,8 +52,8 @@ def test_notebooks_stand_in_the_order_of_their_numbers() -> None:
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
 def test_every_item_is_done_by_something_of_its_kind_in_a_phase_that_there_is(item: Item) -> None:
-    phase = checklist().find_phase(item.phase)
-    assert item.when == phase.when
+    if item.phase != HEAD:
+        assert item.when == checklist().find_phase(item.phase).when
     by = item.load()
     if item.kind is Kind.ACTION:
         assert inspect.isclass(by)
@@ -72,6 +72,33 @@ def test_what_does_an_item_names_it(item: Item) -> None:
     assert item.id in source
 
 
+def test_there_are_the_sixty_of_the_client_in_their_order() -> None:
+    sizes = {"readiness": 16, "prepare": 4, "database": 4, "blue-green": 4, "watch": 10, "finish": 4, "rollback": 10}
+    assert [(phase.id, len(checklist().items(phase.id))) for phase in PHASES] == list(sizes.items())
+    assert len(checklist().items(HEAD)) == 8
+    assert len(ITEMS) == 60
+    assert sum(item.automated for item in ITEMS) >= 50
+
+
+CLIENT = ROOT.parent / "shared" / "CHECKLIST.md"
+
+
+@pytest.mark.skipif(not CLIENT.is_file(), reason="the client's own checklist does not lie beside this checkout")
+def test_ids_kinds_and_order_are_the_clients() -> None:
+    rows = re.findall(r"^\| ([a-z-]+\.[a-z-]+) \| ([a-z-]+) \|", CLIENT.read_text("utf-8"), re.MULTILINE)
+    assert [(item.id, item.kind.value) for item in ITEMS] == rows
+
+
+def test_what_hangs_on_another_item_comes_after_it() -> None:
+    order = {item.id: number for number, item in enumerate(ITEMS)}
+    assert all(order[item.after] < order[item.id] for item in ITEMS if item.after)
+    assert {item.id for item in ITEMS if item.production} == {
+        "database.migrate",
+        "blue-green.deploy",
+        "blue-green.traffic",
+    }
+
+
 def calls(phase: str, notebook: str) -> list[tuple[str, str]]:
     """Every item that a notebook names, with the method it is given to, in order."""
     cells = json.loads((ROOT / "runbooks" / f"{notebook}.ipynb").read_text("utf-8"))["cells"]
@@ -83,7 +110,9 @@ def calls(phase: str, notebook: str) -> list[tuple[str, str]]:
             found += [(node.func.attr, "")] if not node.args else []
     assert found[0] == ("open", phase)
     assert found[-1] == ("gate", "")
-    return [(method, str(item)) for method, item in found[1:-1]]
+    begins = {"readiness": [("look", "")], "prepare": [("look", "")], "watch": [("watch", "")]}.get(phase, [])
+    assert found[1 : 1 + len(begins)] == begins
+    return [(method, str(item)) for method, item in found[1 + len(begins) : -1]]
 
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.id)
@@ -92,8 +121,7 @@ def test_a_notebook_calls_exactly_its_phases_items_in_order(phase: object) -> No
     items = checklist().items(phase.id)  # type: ignore[attr-defined]  # a Phase
     assert [item for _, item in found] == [item.id for item in items]
     for (method, _), item in zip(found, items, strict=True):
-        watched = "watched" in str(inspect.signature(item.load()))
-        assert method == ("act" if item.kind is Kind.ACTION else "watch" if watched else "check"), item.id
+        assert method == {Kind.ACTION: "act", Kind.SIGN_OFF: "sign", Kind.CHECK: "check"}[item.kind], item.id
 
 
 def test_no_notebook_is_without_a_phase() -> None:
@@ -102,7 +130,8 @@ def test_no_notebook_is_without_a_phase() -> None:
 
 def test_watched_items_take_what_the_watch_saw() -> None:
     for item in checklist().items("watch"):
-        if "watched" in str(inspect.signature(item.load())):
+        assert item.watched == ("watched" in str(inspect.signature(item.load())))
+        if item.watched:
             assert item.load()(None, Watched(began=0.0)).item == item.id
 
 
@@ -111,7 +140,7 @@ def test_an_unknown_item_or_phase_is_a_usage_error() -> None:
         checklist().find("nope")
     with pytest.raises(UsageError, match="no phase 'nope'") as caught:
         checklist().find_phase("nope")
-    assert "blue-green, watch, rollback" in caught.value.mend
+    assert "blue-green, watch, finish, rollback" in caught.value.mend
 
 
 def test_the_archived_text_is_the_checklist() -> None:

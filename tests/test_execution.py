@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploykit import execution
 from deploykit.context import StopAskedError
 from deploykit.errors import (
     DeploykitError,
@@ -23,7 +22,8 @@ from deploykit.errors import (
     StoreError,
     Waiting,
 )
-from deploykit.execution import run_action, run_check
+from deploykit.execution import actions, run_action, run_check
+from deploykit.execution.rules import ask_rules
 from deploykit.journal import clock, spool
 from deploykit.journal.events import Type
 from deploykit.model import DecisionKind, Outcome, Result
@@ -47,6 +47,7 @@ def ready(world: World, *, approved: bool = True) -> Run:
     for before in ("blue-green.deploy", "blue-green.health", "blue-green.smoke"):
         run.settle(Result(item=before, outcome=Outcome.PASS, summary="well"))
     world.deployed(run)
+    assert ask_rules(run, world.context(run)) == []
     return run
 
 
@@ -223,7 +224,7 @@ def test_a_shift_that_happened_unseen_is_judged_and_not_shifted_again(world: Wor
 def test_a_step_that_happened_and_was_not_settled_is_settled_by_the_next_process(world: World) -> None:
     run = ready(world)
     killed = pytest.MonkeyPatch()
-    killed.setattr(execution, "return_traffic", lambda *_: None)  # a killed process sends nothing back
+    killed.setattr(actions, "return_traffic", lambda *_: None)  # a killed process sends nothing back
     world.pauses = [raising(KeyboardInterrupt())]
     with pytest.raises(KeyboardInterrupt):
         act(world, run, TRAFFIC.id)
@@ -299,13 +300,31 @@ def test_a_recorded_action_is_never_run_again(world: World, name: str) -> None:
     assert (world.effects, len(world.events())) == (before, events)
 
 
-def test_a_recorded_failure_is_raised_again_and_not_tried_again(world: World) -> None:
+def test_what_did_not_happen_is_tried_again_once_it_is_mended(world: World) -> None:
     run = world.plan()
     world.fail("platform.deploy", Fault.REJECTED)
+    with pytest.raises(NotPassedError, match="said no"):
+        act(world, run, DEPLOY.id)
+    assert act(world, world.again(run), DEPLOY.id).outcome is Outcome.PASS
+    assert world.effects == ["deploy shop-blue"]
+
+
+def test_what_happened_and_did_not_pass_is_verified_again_and_not_done_again(world: World) -> None:
+    run = world.plan()
+    world.lands = "failed"
     for each in (run, world.again(run)):
-        with pytest.raises(NotPassedError, match="said no"):
+        with pytest.raises(NotPassedError, match="FAILED"):
             act(world, each, DEPLOY.id)
-    assert world.effects == []
+    assert world.effects == ["deploy shop-blue"]
+
+
+def test_a_shift_that_went_back_is_never_begun_again(world: World) -> None:
+    run = ready(world)
+    world.served = {"errors blue": 100.0}
+    for each in (run, world.again(run)):
+        with pytest.raises(RolledBackError):
+            act(world, each, TRAFFIC.id)
+    assert world.effects == [SHARES[0], BACK]
 
 
 # --- checks
@@ -479,7 +498,7 @@ def test_another_runs_lock_refuses_the_first_intent(world: World) -> None:
 
 def test_two_processes_never_act_on_an_environment_at_once(world: World) -> None:
     run = world.plan()
-    with execution._one_process(run), pytest.raises(LockedError, match="another process acts"):
+    with actions._one_process(run), pytest.raises(LockedError, match="another process acts"):
         act(world, world.again(run), DEPLOY.id)
     assert world.effects == []
     assert act(world, world.again(run), DEPLOY.id).outcome is Outcome.PASS

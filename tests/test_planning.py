@@ -101,7 +101,7 @@ def test_a_plan_holds_what_was_decided_and_is_signed_by_its_operator(world: Worl
     assert (plan.operator, plan.settings, plan.number) == ("olga@example.com", settings.digest, 1)
     assert (plan.steps, plan.watch_seconds) == (settings.shift.steps, settings.shift.watch)
     assert (run.folder / PLAN_SIGNATURE).read_bytes().startswith(b"-----BEGIN SSH SIGNATURE-----")
-    (opened,) = world.events()
+    opened = world.events()[0]
     assert (opened.type, opened.data["plan"]) == (Type.RUN_OPENED, plan.hash)
     assert world.effects == []
 

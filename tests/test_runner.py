@@ -99,12 +99,12 @@ def begin_traffic(run: Run) -> None:
 def test_phases_run_in_order_and_the_notebook_of_each_is_noted(run: Run, kernel: Kernel) -> None:
     told: list[str] = []
     runner.forward(run, told.append)
-    assert kernel.executed == [("03_blue_green", "run"), ("04_watch", "run")]
+    assert kernel.executed == [("03_blue_green", "run"), ("04_watch", "run"), ("05_finish", "run")]
     assert kernel.given["parameters"] == {"run": run.id}
     assert kernel.given["env"] == {"DEPLOYKIT_SETTINGS": str(run.settings.home / "deploykit.toml")}
     assert ends(run) == ["done"]
     archived = [event for event in run.events() if event.type is Type.NOTEBOOK_ARCHIVED]
-    assert [event.item for event in archived] == ["blue-green", "watch"]
+    assert [event.item for event in archived] == ["blue-green", "watch", "finish"]
     assert archived[0].data["cells"] == [{"cell": 1, "status": "completed"}]
     assert told[0] == "phase blue-green: Blue-green deployment"
 
@@ -115,7 +115,8 @@ def test_a_phase_that_passed_is_not_run_again(run: Run, kernel: Kernel) -> None:
         runner.forward(run, quiet)
     kernel.does.clear()
     runner.forward(run, quiet)
-    assert kernel.executed == [("03_blue_green", "run"), ("04_watch", "run"), ("04_watch", "run")]
+    ran = ["03_blue_green", "04_watch", "04_watch", "05_finish"]
+    assert kernel.executed == [(notebook, "run") for notebook in ran]
 
 
 def test_what_papermill_says_of_its_cells_proves_nothing(run: Run, kernel: Kernel) -> None:

@@ -47,14 +47,14 @@ def _sentry_is_down(box: Sandbox) -> None:
 
 def _every_day_is_quiet(text: str, _pace: Pace) -> str:
     days = ", ".join(f'"{day}"' for day in get_args(Weekday))
-    return f"{text}\n[rules]\nquiet_days = [{days}]\n"
+    return text.replace("quiet_days = []", f"quiet_days = [{days}]")
 
 
 def _slow_first_step(text: str, pace: Pace) -> str:
     """The first step waits for so many requests that the window is over before the second."""
     window = (3 * pace.step + pace.hold) * pace.scale
     text = text.replace(f"requests = {pace.requests} }}", f"requests = {40 * pace.requests} }}", 1)
-    return f'{text}\n[rules]\nwindow = "{window:g}s"\n'
+    return text.replace('window = "60m"', f'window = "{window:g}s"')
 
 
 SCENARIOS = (

@@ -61,7 +61,7 @@ def item(title: str, result: Result, decision: Decision | None = None) -> Bundle
             "outcome": word,
             "summary": redact.text(result.summary),
             "mend": redact.text(result.mend),
-            "decision": redact.text(said_by(decision)) if decision else "",
+            **({"decision": redact.text(said_by(decision))} if decision else {}),
         },
     }
     return Bundle(data, {})

@@ -87,6 +87,11 @@ watch = "{watch:g}s"
 hold_limit = "{hold:g}s"
 guard = "{pace.guard:g}s"
 
+# A demo may be played on any day.
+[rules]
+quiet_days = []
+window = "60m"
+
 [people.olga]
 principal = "{operator}"
 github = "olga"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from deploykit import plots, runner
+from deploykit.checklist import checklist
 from deploykit.context import Context
 from deploykit.errors import (
     DeploykitError,
@@ -19,11 +21,11 @@ from deploykit.errors import (
     UsageError,
     Waiting,
 )
+from deploykit.execution import context as execution_context
 from deploykit.journal import spool
 from deploykit.journal.events import Type
 from deploykit.model import Outcome, Result
 from deploykit.notebook import Phase, live
-from deploykit.notebook import phase as phase_module
 from deploykit.rollback import traffic_back
 from deploykit.run import Run
 from tests.world import LIVE, SERVICE, FakeGuard, Fault, World, answered
@@ -50,7 +52,7 @@ def screen(world: World, monkeypatch: pytest.MonkeyPatch) -> Screen:
     made = Screen()
     monkeypatch.setattr(live, "publish", made)
     monkeypatch.setattr(plots, "draw", lambda _figure: b"png")
-    monkeypatch.setattr(phase_module, "GuardProcess", lambda _run: FakeGuard(world))
+    monkeypatch.setattr(execution_context, "GuardProcess", lambda _run: FakeGuard(world))
     monkeypatch.setattr(Context, "look_every", 0.005)
     monkeypatch.setenv("DEPLOYKIT_SETTINGS", str(world.settings_file))
     return made
@@ -81,9 +83,13 @@ def open_phase(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 
 
 def wait(phase: Phase) -> None:
-    if phase._worker is not None:
-        phase._worker._thread.join(20)
-        assert not phase._worker.busy
+    """Until nothing is under way any more."""
+    deadline = time.monotonic() + 20
+    while phase.work._busy or phase.work._looking.busy():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    if phase.work._worker is not None:
+        phase.work._worker._thread.join(20)
 
 
 def deployed(phase: Phase) -> Phase:
@@ -92,6 +98,11 @@ def deployed(phase: Phase) -> Phase:
     phase.check("blue-green.health")
     phase.check("blue-green.smoke")
     return phase
+
+
+def settled(run: Run, *items: str) -> None:
+    for name in items:
+        run.settle(Result(item=name, outcome=Outcome.PASS, summary="well"))
 
 
 def passed(run: Run, phase: str) -> None:
@@ -107,7 +118,7 @@ def kinds(run: Run) -> list[Type]:
 
 def test_the_head_shows_where_the_phase_stands(open_phase: Open, screen: Screen) -> None:
     open_phase()
-    (head,) = screen.words()
+    (head,) = screen.words("head")
     assert "release: v2 (ccccccccc)" in head
     assert "- blue-green.traffic: not done yet" in head
     assert "time scale 1/6000" in head
@@ -180,7 +191,7 @@ def test_headless_a_phase_is_worked_through_and_its_gate_opens(
     phase.act("blue-green.traffic")
     phase.gate()
     assert world.effects == ["deploy shop-blue", *SHARES]
-    assert run.state().phases == {"blue-green": "passed"}
+    assert run.state().phases["blue-green"] == "passed"
     assert screen.words()[-1] == "✔ gate open: Blue-green deployment"
     words = screen.words("blue-green.traffic/words")
     assert words[0] == "… blue-green.traffic: begins"
@@ -188,7 +199,7 @@ def test_headless_a_phase_is_worked_through_and_its_gate_opens(
     updates = [update for shown, _, update in screen.shown if shown == "blue-green.traffic/words"]
     assert updates == [False, *[True] * (len(updates) - 1)], "replaced in place"
     phase.gate()
-    assert kinds(run).count(Type.PHASE_ENDED) == 1
+    assert [e.item for e in run.events() if e.type is Type.PHASE_ENDED].count("blue-green") == 1
 
 
 def test_cells_out_of_order_are_refused(open_phase: Open, world: World) -> None:
@@ -223,11 +234,11 @@ def test_the_gate_lists_what_keeps_it_shut(open_phase: Open, world: World, run: 
     assert "blue-green.traffic is not done yet" in caught.value.what
     assert "blue-green.smoke" not in caught.value.what
     assert screen.words()[-1].startswith("✘ gate shut: Blue-green deployment\n- blue-green.health: fail")
-    assert run.state().phases == {}
+    assert "blue-green" not in run.state().phases
 
 
 def test_headless_an_action_that_did_not_pass_raises_each_time(open_phase: Open, world: World) -> None:
-    world.fail("platform.deploy", Fault.REJECTED)
+    world.fail("platform.deploy", Fault.REJECTED, Fault.REJECTED)
     phase = open_phase()
     for _ in range(2):
         with pytest.raises(NotPassedError, match="said no"):
@@ -260,7 +271,7 @@ def test_pictures_are_drawn_while_it_works_and_not_at_every_look(open_phase: Ope
 # --- the watch
 
 
-WATCHED = ("watch.errors", "watch.latency", "success.health")
+WATCHED = [item.id for item in checklist().items("watch") if item.watched]
 
 
 def test_a_quiet_watch_proves_its_items(open_phase: Open, world: World, run: Run) -> None:
@@ -268,13 +279,14 @@ def test_a_quiet_watch_proves_its_items(open_phase: Open, world: World, run: Run
     world.shift(100)
     world.served = {"requests blue": 100_000.0}
     phase = open_phase("watch")
-    phase.watch(*WATCHED)
-    phase.check("success.error-rate")
-    phase.check("success.latency")
+    phase.watch()
+    for name in WATCHED:
+        phase.check(name)
+    settled(run, *(item.id for item in checklist().items("watch") if not item.watched))
     phase.gate()
     assert run.state().phases["watch"] == "passed"
     events = len(kinds(run))
-    phase.watch(*WATCHED)
+    phase.watch()
     assert len(kinds(run)) == events, "what passed is shown and not watched again"
 
 
@@ -293,11 +305,11 @@ def test_a_watch_that_sees_errors_sends_traffic_back_first(
 
         monkeypatch.setattr(phase.run.store, "append", fail)
     with pytest.raises(StoreError if full else RolledBackError):
-        phase.watch(*WATCHED)
+        phase.watch()
     assert world.weights == LIVE
     if not full:
-        order = kinds(run)
-        assert order.index(Type.TRAFFIC_RETURNED) < order.index(Type.ITEM_SETTLED)
+        told = [event.item or event.type for event in run.events()]
+        assert told.index(Type.TRAFFIC_RETURNED) < told.index("watch.errors")
         assert run.state().items["watch.errors"].outcome is Outcome.FAIL
 
 
@@ -305,11 +317,11 @@ def test_a_watch_without_metrics_leaves_its_gate_shut(open_phase: Open, world: W
     passed(run, "blue-green")
     world.broken["metrics.series"] = Fault.DOWN
     phase = open_phase("watch")
-    phase.watch(*WATCHED)
+    phase.watch()
     with pytest.raises(NotPassedError, match=r"watch\.errors is inconclusive"):
         phase.gate()
     world.broken.clear()
-    phase.watch(*WATCHED)
+    phase.watch()
     assert run.state().items["watch.errors"].outcome is Outcome.PASS, "and it is watched again"
 
 
@@ -318,7 +330,7 @@ def test_a_rollback_elsewhere_ends_the_watch(open_phase: Open, world: World, run
     phase = open_phase("watch")
     traffic_back(run, "bob says so")
     with pytest.raises(RolledBackError, match="bob says so"):
-        phase.watch(*WATCHED)
+        phase.watch()
 
 
 # --- replay
@@ -347,7 +359,8 @@ def test_a_replay_says_what_was_not_reached_and_its_gate_is_as_shut(open_phase: 
     with pytest.raises(NotPassedError):
         phase.gate()
     watch = open_phase("watch", mode="replay")
-    watch.watch(*WATCHED)
+    watch.watch()
+    watch.check("watch.errors")
     assert screen.words("watch.errors/words")[-1].startswith("○ NOT-REACHED")
     assert kinds(run) == before
 
@@ -371,8 +384,7 @@ def test_stepped_through_a_cell_returns_at_once_and_the_gate_waits(
     monkeypatch.setattr(runner, "replay_apart", lambda _run, phase: archived.append(phase.id))
     phase = open_phase(mode="")
     phase.act("blue-green.deploy")
-    assert phase._worker is not None
-    assert phase._worker.busy
+    assert phase.work._busy
     for call in (phase.gate, lambda: phase.check("blue-green.health"), lambda: phase.act("blue-green.traffic")):
         with pytest.raises(NotPassedError, match=r"blue-green\.deploy is still under way"):
             call()
@@ -380,6 +392,7 @@ def test_stepped_through_a_cell_returns_at_once_and_the_gate_waits(
     wait(phase)
     phase.check("blue-green.health")
     phase.check("blue-green.smoke")
+    wait(phase)
     phase.act("blue-green.traffic")
     wait(phase)
     phase.gate()
@@ -387,7 +400,9 @@ def test_stepped_through_a_cell_returns_at_once_and_the_gate_waits(
     assert archived == ["blue-green"]
 
 
-def test_stepped_through_a_failure_is_raised_by_the_gate(open_phase: Open, world: World, screen: Screen) -> None:
+def test_stepped_through_a_failure_is_raised_by_the_gate(
+    open_phase: Open, world: World, run: Run, screen: Screen
+) -> None:
     world.fail("platform.deploy", Fault.REJECTED)
     phase = open_phase(mode="")
     phase.act("blue-green.deploy")
@@ -396,8 +411,9 @@ def test_stepped_through_a_failure_is_raised_by_the_gate(open_phase: Open, world
     with pytest.raises(NotPassedError, match="said no"):
         phase.gate()
     phase.act("blue-green.deploy")
-    assert phase._worker is not None
-    assert not phase._worker.busy, "a recorded failure is shown, not tried again"
+    wait(phase)
+    assert run.state().items["blue-green.deploy"].outcome is Outcome.PASS, "what did not happen is tried again"
+    assert world.effects == ["deploy shop-blue"]
 
 
 def test_stepped_through_a_rollback_is_heard_while_traffic_moves(open_phase: Open, world: World, run: Run) -> None:
@@ -425,8 +441,7 @@ def test_stepped_through_a_hold_ends_and_the_gate_says_so(open_phase: Open, worl
 
 
 def deployed_by_hand(phase: Phase, run: Run) -> Phase:
-    for name in ("blue-green.deploy", "blue-green.health", "blue-green.smoke"):
-        run.settle(Result(item=name, outcome=Outcome.PASS, summary="well"))
+    settled(run, "blue-green.deploy", "blue-green.health", "blue-green.smoke")
     return phase
 
 

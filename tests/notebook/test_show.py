@@ -9,9 +9,10 @@ import mistune
 import pytest
 
 from deploykit import redact
+from deploykit.checklist import Item
 from deploykit.errors import DeploykitError
 from deploykit.journal.state import Settled, State
-from deploykit.model import Answer, Evidence, Finding, Outcome, Plan, Result, Table, Verdict, now
+from deploykit.model import Answer, Evidence, Finding, Kind, Outcome, Plan, Result, Table, Verdict, now
 from deploykit.notebook import show
 from tests.signoff.team import arm
 
@@ -178,10 +179,14 @@ def bundles(text: str) -> list[show.Bundle]:
         show.working(text, text, text),
         show.failed(text, DeploykitError(text, where=text, mend=text)),
         show.picture(b"png", text),
-        show.head(plan(text), text, ((text, text), ("other", text)), State(items={text: settled})),
+        show.head(plan(text), text, (row(text, text), row("other", text)), State(items={text: settled})),
         show.gate(text, ((text, text),)),
         show.gate(text, ()),
     ]
+
+
+def row(name: str, title: str) -> Item:
+    return Item(id=name, phase=name, kind=Kind.CHECK, title=title, proof=title, provider=title, by="checks.none:none")
 
 
 def plan(text: str) -> Plan:
@@ -325,7 +330,7 @@ def test_scraps_carry_the_outcome_and_the_verdict() -> None:
 
 
 def test_the_head_says_loudly_what_must_not_be_missed() -> None:
-    said = show.head(plan("x"), "Title", (("a.b", "An item"),), State()).data["text/plain"].splitlines()
+    said = show.head(plan("x"), "Title", (row("a.b", "An item"),), State()).data["text/plain"].splitlines()
     assert [line[:10] for line in said if line.startswith("⚠")] == [
         "⚠ sandbox:",
         "⚠ rehearsa",
