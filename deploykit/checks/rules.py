@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,11 +14,11 @@ from deploykit.model import Evidence, Json, Outcome, Result, TrafficStep, now
 
 
 def no_friday(context: Context) -> Result:
-    """`rule.no-friday`: not on a quiet day of the service's time zone."""
+    """`rule.no-friday`: not begun on a quiet day of the service's time zone. What was begun before it may be ended."""
     zone, quiet = context.environment.timezone, context.settings.rules.quiet_days
-    today = now().astimezone(ZoneInfo(zone))
-    day = f"{today:%A}"
-    facts: Json = {"today": f"{day}, {today:%F}", "time zone": zone, "quiet days": ", ".join(quiet) or "none"}
+    begun = _first_change(context.timeline()) or now()
+    day = f"{begun.astimezone(ZoneInfo(zone)):%A}"
+    facts: Json = {"day": day, "time zone": zone, "quiet days": ", ".join(quiet) or "none"}
     if day.casefold() in quiet:
         return _result("rule.no-friday", Outcome.FAIL, f"it is {day} in {zone}, a quiet day", facts)
     return _result("rule.no-friday", Outcome.PASS, f"it is {day} in {zone}", facts)
@@ -29,14 +28,15 @@ def window(context: Context) -> Result:
     """`rule.window`: what is left of the shift fits into the window, from the first change of production on."""
     plan, events = context.plan, context.timeline()
     limit = context.settings.rules.window
-    left = left_of_shift(plan.steps, (str(e["step"]) for e in events if e["type"] == "step.happened"))
-    gone = _since_first_change(events, clock=time.time)
+    left = left_of_shift(plan.steps, (str(event["step"]) for event in events if event["type"] == "step.happened"))
+    begun = _first_change(events)
+    gone = (now() - begun).total_seconds() if begun else 0.0
     whole = sum(step.seconds for step in plan.steps)
     facts: Json = {"window": _minutes(limit), "the plan's steps": _minutes(whole)}
-    if plan.scaled(left) + gone <= plan.scaled(limit):
-        return _result("rule.window", Outcome.PASS, f"the shift fits into the window of {_minutes(limit)}", facts)
-    what = f"what is left of the shift does not fit into the window of {_minutes(limit)}"
-    return _result("rule.window", Outcome.FAIL, what, facts)
+    if left and plan.scaled(left) + gone > plan.scaled(limit):
+        what = f"what is left of the shift does not fit into the window of {_minutes(limit)}"
+        return _result("rule.window", Outcome.FAIL, what, facts)
+    return _result("rule.window", Outcome.PASS, f"the shift fits into the window of {_minutes(limit)}", facts)
 
 
 def left_of_shift(steps: Iterable[TrafficStep], happened: Iterable[str]) -> float:
@@ -45,11 +45,11 @@ def left_of_shift(steps: Iterable[TrafficStep], happened: Iterable[str]) -> floa
     return sum(step.seconds for step in steps if f"blue-green.traffic/{step.percent}" not in done)
 
 
-def _since_first_change(events: tuple[Json, ...], clock: Callable[[], float]) -> float:
-    """Seconds since the first intent that changes production; nothing where there is none."""
+def _first_change(events: tuple[Json, ...]) -> datetime | None:
+    """When the first change of production was begun, if one was."""
     production = {item.id for item in checklist().item if item.production}
     first = next((e for e in events if e["type"] == "step.intended" and e["item"] in production), None)
-    return clock() - datetime.fromisoformat(str(first["at"])).timestamp() if first else 0.0
+    return datetime.fromisoformat(str(first["at"])) if first else None
 
 
 def rollback_ready(context: Context) -> Result:
