@@ -75,6 +75,7 @@ class Context:
         timeline: The run's events so far, as JSON, for what renders them.
         incident: Renders the incident report, in Markdown, from what happened so far.
         write: Writes a file of this name into the run's folder.
+        read: Reads one from there; None where there is none.
     """
 
     plan: Plan
@@ -87,6 +88,7 @@ class Context:
     timeline: Callable[[], tuple[Json, ...]]
     incident: Callable[[], str]
     write: Callable[[str, bytes], None]
+    read: Callable[[str], bytes | None]
 
     @property
     def look_every(self) -> float:

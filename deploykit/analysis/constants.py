@@ -93,3 +93,10 @@ SEEN_RATIO, SEEN_RATE = 5.0, 0.005
 FEWEST_LIVE = 2
 #: When so many looks in a row show no critical metric, the data is late.
 LATE_LOOKS = 3
+
+# Leaks: the floors of equal parts of the watch.
+
+#: Parts, and how many of their pairs (of 28) have to rise, beyond those that fall.
+BLOCKS, CREEPING = 8, 20
+#: Growth an hour that matters, relative to where it began: at this pace a service doubles within half a day.
+CREEP_AN_HOUR = 0.1

@@ -235,6 +235,7 @@ class Phase:
             timeline=self._timeline,
             incident=lambda: report.incident(self.run.plan, self.run.events(), report.own_templates(self.run)),
             write=lambda name, data: write_atomically(self.run.folder / name, data),
+            read=self.run.read,
         )
 
     def _pause(self, seconds: float) -> None:
