@@ -105,7 +105,9 @@ class DatadogMetrics:
                 if fault.status == 404:
                     return False
                 raise fault from error
-            return bool(mapping(parse(body), "the answer"))
+            if not mapping(parse(body), "the answer"):
+                raise Fault(Why.GARBLED, "it is an empty object")
+            return True
 
         found = attempt(replace(self._call, what=f"metadata of {name}"), once)
         self._known |= {name} if found else set()
@@ -170,7 +172,7 @@ def _unit(found: list[Any]) -> str:
     """Datadog describes a unit as a pair: what is measured, and per what."""
     for one in found:
         pair = mapping(one, "a series").get("unit")
-        if pair and (measured := listing(pair, "unit")[0]):
+        if pair and (measured := listing(pair, "unit")[0]) is not None:
             name = text(mapping(measured, "a unit").get("name"), "a unit's name")
             return _UNITS.get(name, name)
     return ""
