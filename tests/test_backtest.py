@@ -49,7 +49,7 @@ def test_a_report_has_every_cases_pictures_and_needs_nothing_else(tmp_path: Path
     assert text.count("<img") == text.count('src="data:image/png;base64,') == 4
     assert "&lt;b&gt;good&lt;/b&gt;" in text
     assert "<b>" not in text
-    assert 'alt="Evidence: evidence for going back' in text
+    assert 'alt="Evidence that the candidate is worse: evidence from' in text
 
 
 def test_a_line_that_is_no_case_is_named_after_those_before_it_were_judged(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_a_quiet_watch_passes_all_that_it_proves(world: World, context: Context)
     assert {r.outcome for r in found.values()} == {Outcome.PASS}
     assert "looks" in found["watch.errors"].summary
     titles = [f.title for f in found["watch.latency"].evidence.figures]
-    assert titles == ["Requests over 500 ms", "Evidence", "Latency"]
+    assert titles == ["Requests over 500 ms", "Evidence that the candidate is worse", "Latency"]
     assert "this hour yesterday" in str(found["watch.latency"].evidence.facts["baseline"])
     assert world.progress[-1].startswith("watch: ")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,6 +84,7 @@ def recall(context: Context, names: Iterable[str], until: float) -> History:
     Raises:
         ProviderError: The metrics do not answer.
     """
+    until = float(math.ceil(until))
     ends = [until - ago for ago, _ in reversed(WINDOWS)]
     arms = [_serving(context, end) for end in ends[:-1]] + [context.plan.live]
     series = {}

@@ -30,7 +30,7 @@ def figures(
     judge: Judge | None = None,
     before: History | None = None,
 ) -> tuple[Figure, ...]:
-    """Failed and slow requests over time, a line an arm, with the limits; and the evidence, where there is a judge.
+    """Failed and slow requests over time, a line an arm, with the limits; where there is a judge, the evidence too.
 
     Args:
         context: The run.
@@ -45,6 +45,8 @@ def figures(
         usual = share("", before.series[metric], before.series["requests"]) if before else None
         return Figure(title=title, series=lines, limit=limit, marks=marks, band=_band(usual, _times(arms)))
 
+    if judge and judge.certain_at is not None:
+        marks = (*marks, (judge.certain_at, "certain"))
     limits = context.settings.limits
     served = tuple(seen.requests.model_copy(update={"name": _role(context, arm)}) for arm, seen in arms)
     found = (
