@@ -5,15 +5,23 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from deploykit import redact
 from deploykit.analysis.cases import Case, CaseError, Judged, judge, parse
 from deploykit.errors import UsageError
+from deploykit.journal.events import Type
+from deploykit.measure import past
+from deploykit.measure.past import Moment
+from deploykit.providers import connect
+from deploykit.run import Run
+from deploykit.settings import Settings
 
 
 def read(path: Path) -> Iterator[Case]:
@@ -51,11 +59,48 @@ def _lines(path: Path) -> Iterator[IO[str]]:
             yield lines
 
 
-def run(path: Path, tell: Callable[[Judged], None], report: Path | None = None) -> dict[str, int]:
-    """Judge all cases of a file in turn, and write the report beside it as it grows.
+def from_metrics(
+    settings: Settings, environment: str, moments: Iterable[Moment], window: tuple[float, float], keep: Path | None
+) -> Iterator[Case]:
+    """Past deployments of the team's own, cut out of its metrics.
 
     Args:
-        path: The cases.
+        settings: With the queries and the limits.
+        environment: One of the settings'.
+        moments: The deployments.
+        window: Seconds before and after each.
+        keep: A file to write the cases to, to be judged again without the metrics.
+
+    Raises:
+        UsageError: There is nothing to judge at a moment.
+        ProviderError: The metrics do not answer.
+    """
+    metrics = connect(settings, settings.environment(environment)).metrics
+    lines = []
+    for moment in moments:
+        lines.append(json.dumps(past.case(metrics, settings, moment, *window)))
+        if keep:
+            keep.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        yield parse(lines[-1])
+
+
+def moment_of(run: Run) -> Moment:
+    """When a run gave its candidate the first traffic.
+
+    Raises:
+        UsageError: It never did.
+    """
+    for event in run.events():
+        if event.type is Type.STEP_HAPPENED and event.step.startswith("blue-green.traffic/"):
+            return Moment(datetime.fromisoformat(event.at).timestamp(), run.plan.candidate.colour, run.id)
+    raise UsageError("it never gave its candidate any traffic", where=run.id, mend="`deploykit runs` lists others")
+
+
+def run(given: Iterable[Case], tell: Callable[[Judged], None], report: Path | None = None) -> dict[str, int]:
+    """Judge cases in turn, and write the report as it grows.
+
+    Args:
+        given: The cases.
         tell: Called with each judged case.
         report: An HTML file to write, with each case's pictures; needs the `notebooks` extra.
 
@@ -70,7 +115,7 @@ def run(path: Path, tell: Callable[[Judged], None], report: Path | None = None) 
     try:
         if page:
             page.write(_HEAD)
-        for case in read(path):
+        for case in given:
             judged = judge(case)
             counted[judged.verdict.answer.value] = counted.get(judged.verdict.answer.value, 0) + 1
             tell(judged)

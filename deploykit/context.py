@@ -76,6 +76,7 @@ class Context:
         incident: Renders the incident report, in Markdown, from what happened so far.
         write: Writes a file of this name into the run's folder.
         objection: Why a rule forbids the next forward step just now; empty where none does.
+        read: Reads one from there; None where there is none.
     """
 
     plan: Plan
@@ -88,6 +89,7 @@ class Context:
     timeline: Callable[[], tuple[Json, ...]]
     incident: Callable[[], str]
     write: Callable[[str, bytes], None]
+    read: Callable[[str], bytes | None]
     objection: Callable[[], str] = str
 
     @property

@@ -140,6 +140,11 @@ class Answer(StrEnum):
     HOLD = "hold"
     ROLL_BACK = "rollback"
 
+    @property
+    def outcome(self) -> Outcome:
+        """What it means for the item that asked."""
+        return {Answer.PASS: Outcome.PASS, Answer.HOLD: Outcome.INCONCLUSIVE}.get(self, Outcome.FAIL)
+
 
 class Finding(Record):
     """What one metric says.

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploykit import __version__
+from deploykit import __version__, measure
 from deploykit.checklist import checklist
 from deploykit.context import Ports
 from deploykit.errors import ProviderError, Rejected, UsageError
@@ -34,13 +34,16 @@ def make(settings: Settings, environment: str, release: str, actor: Actor, *, re
         rehearse: Read what is real, and leave out every change.
 
     Raises:
-        UsageError: The environment, the release or a notebook is not there, or the router does not serve live alone.
+        UsageError: The environment, the release or a notebook is not there, a query of the metrics is wrong, or the
+            router does not serve live alone.
         ProviderError: A system that the plan needs does not answer.
     """
     target = settings.environment(environment)
     _require_known_items(settings)
     ports = connect(settings, target)
     found = _Found(_commit(ports, release), *_arms(ports, target, release), _notebooks(settings))
+    serving = ports.router.counts().get(found.live.colour, 0) > 0
+    measure.probe(ports.metrics, settings.metrics, found.live.colour, serving=serving)
     service = settings.service.name
     row = RunRow(run=new_id(service, environment), number=0, service=service, environment=environment, release=release)
 

@@ -14,12 +14,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure as Picture
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, FuncFormatter
 from PIL import Image
 
 from deploykit import redact
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 #: Matplotlib promises nothing about threads, and a phase draws from its worker while a cell may draw from the kernel.
 _ONE_AT_A_TIME = Lock()
 _DPI, _WIDTH, _HEIGHT = 110, 900, 360
-_INK, _FAINT = "#222222", "#767676"
+_INK, _FAINT, _BAND = "#222222", "#767676", "#d9d9d9"
 _LONGEST = 90
 #: Seconds in matplotlib's unit of time.
 _DAY = 86400
@@ -106,18 +109,29 @@ def _plot(picture: Picture, figure: Figure, lines: Sequence[tuple[Series, list[t
         look = _LOOKS[number % len(_LOOKS)]
         style = {"color": look.colour, "linestyle": look.style, "marker": look.marker}
         times, values = [at for at, _ in points], [value for _, value in points]
-        axes.plot(times, values, linewidth=1.8, markersize=4.5, markevery=max(1, len(points) // 12), **style)  # type: ignore[arg-type] # the stubs know no list of times
+        axes.plot(times, values, linewidth=1.8, markersize=4.5, markevery=_marked(values), **style)  # type: ignore[arg-type] # the stubs know no list of times
     _band(axes, figure)
     _dress(axes, figure)
     _limit(axes, figure)
     _marks(axes, figure)
     names = [_label(series.name) for series, _ in lines]
-    handles = axes.get_lines()[: len(names)]
+    handles: list[Artist] = [*axes.get_lines()[: len(names)]]
+    if figure.band:
+        names.append("what is usual")
+        handles.append(Patch(color=_BAND))
     legend = picture.legend(
         handles, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False, fontsize=9
     )
     for text in legend.get_texts():
         _literal(text)
+
+
+def _marked(values: Sequence[float]) -> list[int]:
+    """Which points get a marker: about a dozen, and each that stands between gaps, where there is no line to see."""
+    every = max(1, len(values) // 12)
+    around = [math.nan, *values, math.nan]
+    alone = (math.isnan(around[index]) and math.isnan(around[index + 2]) for index in range(len(values)))
+    return [index for index, lonely in enumerate(alone) if lonely or index % every == 0]
 
 
 def _dress(axes: Axes, figure: Figure) -> None:
@@ -155,16 +169,28 @@ def _band(axes: Axes, figure: Figure) -> None:
     if figure.band:
         times = [_moment(at) for at, _, _ in figure.band]
         low, high = ([edges[side] for edges in figure.band] for side in (1, 2))
-        axes.fill_between(times, low, high, color="#d9d9d9", linewidth=0, zorder=0.5)  # type: ignore[arg-type] # the stubs know no list of times
+        axes.fill_between(times, low, high, color=_BAND, linewidth=0, zorder=0.5)  # type: ignore[arg-type] # the stubs know no list of times
 
 
 def _limit(axes: Axes, figure: Figure) -> None:
     if figure.limit is None:
         return
     axes.axhline(figure.limit, color=_INK, linestyle=(0, (6, 4)), linewidth=1.2)
-    place = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 3), "textcoords": "offset points", "ha": "right"}
+    # On the side where the lines keep further away from it, and readable even across one.
+    right = _gap(figure, figure.limit, last=True) >= _gap(figure, figure.limit, last=False)
+    place = {"xycoords": ("axes fraction", "data"), "xytext": (-3 if right else 3, 3), "textcoords": "offset points"}
+    place |= {"ha": "right" if right else "left", "path_effects": [withStroke(linewidth=3, foreground="white")]}
     text = f"limit {_amount(figure.limit, _unit(figure))}"
-    _literal(axes.annotate(_label(text), (1, figure.limit), fontsize=8.5, color=_INK, **place))  # type: ignore[arg-type] # the stubs know no pair of coordinate systems
+    at = (1 if right else 0, figure.limit)
+    _literal(axes.annotate(_label(text), at, fontsize=8.5, color=_INK, **place))  # type: ignore[arg-type] # the stubs know no pair of coordinate systems
+
+
+def _gap(figure: Figure, limit: float, *, last: bool) -> float:
+    """How far from a limit the lines stay in their last, or their first, quarter."""
+    times = sorted({at for series in figure.series for at, _ in series.points})
+    begin, end = (times[-1 - len(times) // 4], times[-1]) if last else (times[0], times[len(times) // 4])
+    points = (point for series in figure.series for point in series.points)
+    return min((abs(value - limit) for at, value in points if value is not None and begin <= at <= end), default=0.0)
 
 
 def _marks(axes: Axes, figure: Figure) -> None:

@@ -108,6 +108,14 @@ class Metrics(Protocol):
         """The points of one query; no points at all is an empty series, more than one series is `Rejected`."""
         ...
 
+    def unit(self, query: str, start: datetime, end: datetime) -> str:
+        """What the vendor says that the query's values are in: ms, s, bytes, percent, its own word; "" is no word."""
+        ...
+
+    def unknown(self, query: str) -> tuple[str, ...]:
+        """Metrics that a query names and that nobody ever reported. One that is known may be silent all the same."""
+        ...
+
 
 class Repository(Protocol):
     """Where the code lives."""

@@ -187,6 +187,11 @@ class Run:
         """Every event, with the chain checked."""
         return tuple(chain.follow(self.store.lines(self.id), run=self.id))
 
+    def read(self, name: str) -> bytes | None:
+        """A file of the run's folder; None where there is none."""
+        path = self.folder / name
+        return path.read_bytes() if path.is_file() else None
+
     def keep(self, evidence: Evidence) -> str:
         """Write evidence into the archive under its hash, and return the hash."""
         data = canonical(redact.tree(evidence.model_dump(mode="json")))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from deploykit import measure
 from deploykit.checks import rollback, service, success, watch
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import ProviderError, UsageError
-from deploykit.model import Answer, Finding, Outcome, Result, Series, Verdict
+from deploykit.errors import ProviderError
+from deploykit.model import Answer, Finding, Outcome, Result, Verdict
 from deploykit.run import Run
 from tests.world import Fault, World, answered
 
@@ -228,7 +226,9 @@ def test_a_quiet_watch_passes_all_that_it_proves(world: World, context: Context)
     found = results(context)
     assert {r.outcome for r in found.values()} == {Outcome.PASS}
     assert "looks" in found["watch.errors"].summary
-    assert [f.title for f in found["watch.latency"].evidence.figures] == ["Requests over 500 ms"]
+    titles = [f.title for f in found["watch.latency"].evidence.figures]
+    assert titles == ["Requests over 500 ms", "Evidence that the candidate is worse", "Latency"]
+    assert "this hour yesterday" in str(found["watch.latency"].evidence.facts["baseline"])
     assert world.progress[-1].startswith("watch: ")
 
 
@@ -311,53 +311,3 @@ def test_a_watch_is_ended_by_who_asks_to_stop(world: World, context: Context) ->
     world.pauses = [stop]
     with pytest.raises(StopAskedError):
         watch.watch(context)
-
-
-# --- what is asked of the metrics
-
-
-def test_a_query_names_the_colour_and_a_series_the_release(world: World, context: Context) -> None:
-    seen = measure.observe(context, context.plan.candidate, 1000.0, 2000.0)
-    assert (seen.requests.query, seen.requests.name) == ("requests blue", "requests, blue v2")
-    assert (seen.errors.query, seen.slow.query) == ("errors blue", "slow blue")
-    assert seen.requests.points == ((2000.0, 1000.0),)
-
-
-def test_a_share_is_of_the_requests_of_its_bucket_and_nothing_where_nothing_was_served() -> None:
-    events = Series(name="e", unit="requests", query="e", points=((1.0, 5.0), (3.0, None)))
-    requests = Series(name="r", unit="requests", query="r", points=((1.0, 50.0), (2.0, 10.0), (3.0, 4.0), (4.0, 0.0)))
-    found = measure.share("blue", events, requests)
-    assert found.points == ((1.0, 10.0), (2.0, 0.0), (3.0, 0.0), (4.0, None))
-    assert (found.unit, found.query) == ("percent", "e / r")
-
-
-def test_the_limits_are_the_settings_and_old_points_are_as_old_as_the_vendor_is_late(context: Context) -> None:
-    bounds = measure.bounds(context, 7)
-    assert (bounds.error_rate, bounds.slow_share, bounds.requests) == (0.001, 0.05, 7)
-    assert bounds.fresh == context.settings.metrics.delay + 30
-
-
-def test_further_metrics_are_asked_for_with_what_the_settings_say_of_them(world: World, context: Context) -> None:
-    world.edit("[chat]", '[metrics.plain.memory]\nquery = "memory $colour"\nunit = "bytes"\nmatters = 0.5\n\n[chat]')
-    told = replace(context, settings=world.settings())
-    ((metric, series),) = measure.observe(told, told.plan.candidate, 1000.0, 2000.0).plain
-    assert (metric.name, metric.unit, metric.critical, metric.matters) == ("memory", "bytes", False, 0.5)
-    assert (series.query, series.unit) == ("memory blue", "bytes")
-
-
-def test_a_unit_that_does_not_exist_is_an_error_before_anything_happens(world: World) -> None:
-    world.edit("[chat]", '[metrics.plain.memory]\nquery = "memory"\nunit = "parsecs"\n\n[chat]')
-    with pytest.raises(UsageError, match=r"metrics\.plain\.memory\.unit"):
-        world.settings()
-
-
-def test_what_the_judge_learnt_from_is_kept_with_its_queries(world: World, context: Context) -> None:
-    before = measure.baseline(context, 2000.0)
-    (figure,) = measure.frozen(context, before)
-    assert [series.query for series in figure.series] == [
-        "errors green / requests green",
-        "slow green / requests green",
-    ]
-    world.broken["metrics.series"] = Fault.DOWN
-    assert measure.baseline(context, 2000.0) is None
-    assert measure.frozen(context, None) == ()

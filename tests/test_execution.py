@@ -718,7 +718,7 @@ def test_a_finished_shift_shows_its_steps_in_one_picture(world: World) -> None:
         "Failed requests",
         "Requests over 500 ms",
         "Requests served",
-        "Evidence",
+        "Evidence that the candidate is worse",
         "Live before the shift",
     ]
 

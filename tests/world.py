@@ -30,7 +30,7 @@ from deploykit.journal.chain import follow
 from deploykit.journal.events import Actor, Event, Type
 from deploykit.journal.store import FILE
 from deploykit.model import Colour, DecisionKind, Json, Series
-from deploykit.ports import Answered, Deployment, Message, Weights
+from deploykit.ports import Answered, Deployment, Message, Metrics, Weights
 from deploykit.providers import connect
 from deploykit.returning import send_back
 from deploykit.run import Run, write_atomically
@@ -88,6 +88,8 @@ class World:
         sends: How the router really splits; None is as its weights say.
         rate: Requests that pass the router between two readings of its counters.
         served: What the metrics answer to a query; None is no points at all.
+        units: What the metrics say that a query's values are in.
+        unreported: Queries whose metric nobody ever reported.
         pauses: What happens in the next pauses of the work under way, one a pause.
     """
 
@@ -103,6 +105,8 @@ class World:
     rate: int = 1000
     counters: dict[Colour, float] = field(default_factory=lambda: {"blue": 0.0, "green": 0.0})
     served: dict[str, float | None] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    unreported: set[str] = field(default_factory=set)
     points_age: float = 0.0
     deployments: dict[str, list[Deployment]] = field(default_factory=dict)
     lands: str = "running"
@@ -179,6 +183,10 @@ class World:
             decide(run, "plan", DecisionKind.SIGNED, key=self.key("ann"))
         return run
 
+    def metrics(self) -> Metrics:
+        """The metrics alone, for what needs no run."""
+        return FakeMetrics(self)
+
     def again(self, run: Run) -> Run:
         """The same run as another process finds it, which knows only what was written."""
         found = Run.find(self.settings(), run.id, SERVICE)
@@ -212,6 +220,7 @@ class World:
             timeline=lambda: tuple(event.model_dump(mode="json") for event in run.events()),
             incident=lambda: "# Incident\n\nIt went back.\n",
             write=lambda name, data: write_atomically(run.folder / name, data),
+            read=run.read,
         )
         return replace(made, **changes)
 
@@ -337,6 +346,14 @@ class FakeMetrics(_Port):
         points = () if value is None else ((end.timestamp() - self.world.points_age, value),)
         return Series(name=name, unit=unit, query=query, points=points)
 
+    def unit(self, query: str, start: datetime, end: datetime) -> str:  # noqa: ARG002 - the port's
+        self.world.ask("metrics.unit")
+        return self.world.units.get(query, "")
+
+    def unknown(self, query: str) -> tuple[str, ...]:
+        self.world.ask("metrics.unknown")
+        return (query.split(maxsplit=1)[0],) if query in self.world.unreported else ()
+
 
 class FakeRepository(_Port):
     def commit(self, ref: str) -> str:
@@ -404,6 +421,7 @@ def make_team(home: Path) -> None:
         'requests = "r"': 'requests = "requests $colour"',
         'errors = "e"': 'errors = "errors $colour"',
         'slow = "s"': 'slow = "slow $colour"',
+        'p95 = "p"': 'p95 = "p95 $colour"',
         'router = {url = "https://router.example.com"}': 'router = {url = "https://router.example.com", '
         'late = "20ms"}\nsmoke = [{path = "/products", contains = "answers"}, {path = "/cart"}]',
         'token = "env:RAILWAY_TOKEN"}': 'token = "env:RAILWAY_TOKEN", deploy_timeout = "200ms"}',

@@ -11,6 +11,7 @@ from deploykit.actions.step import Step
 from deploykit.analysis.judge import Judge, Observed
 from deploykit.context import Context
 from deploykit.errors import ProviderError
+from deploykit.measure import History
 from deploykit.model import Answer, Evidence, Json, Outcome, Result, TrafficStep, Verdict
 from deploykit.ports import Weights, as_json
 from deploykit.returning import is_split, live_weights
@@ -76,12 +77,12 @@ class _Shift:
         self.router = context.ports.router
         self.began = time.time()
         self.counted: Weights = {}
-        self.before: Observed | None = None
+        self.before: History | None = None
         self.judge: Judge | None = None
 
     def do(self) -> Json:
         """Shift, with a guard alive before weights are split."""
-        self.before = measure.baseline(self.context, time.time())
+        self.before = measure.before(self.context, time.time())
         if is_split(self.target):
             self.context.guard.start()
         self.router.set_weights(self.target)
@@ -144,7 +145,8 @@ class _Shift:
         share_left = self.step.percent < 100
         if self.judge is None:
             bounds = measure.bounds(self.context, self.step.requests)
-            self.judge = Judge(bounds, self.before, controlled=share_left)
+            past = self.before.observed(self.context) if self.before else None
+            self.judge = Judge(bounds, past, controlled=share_left)
         verdict = self.judge.look(candidate, control if share_left else None, now)
         return Look(verdict, self._evidence(verdict, candidate, control))
 
@@ -179,8 +181,8 @@ class _Shift:
 
     def _result(self, outcome: Outcome, summary: str, look: Look) -> Result:
         facts: Json = {"weights": as_json(self.target), "seconds": round(time.time() - self.began, 1)}
-        figures = (*look.evidence.figures, *measure.frozen(self.context, self.before))
-        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict, "figures": figures})
+        facts["baseline"] = self.before.used() if self.before else "none: the metrics had no answer"
+        evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict})
         mend = "" if outcome is Outcome.PASS else "traffic goes back to live; read the verdict, then make a new plan"
         return Result(
             item=f"{ITEM}/{self.step.percent}", outcome=outcome, summary=summary, evidence=evidence, mend=mend

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploykit.analysis.constants import ERRORS_PART
+from deploykit.analysis.constants import ERRORS_PART, MATTERS
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel, Seen
@@ -17,7 +17,7 @@ from deploykit.model import Answer, Verdict
 
 Points = list[tuple[float, float | None]]
 WORSE = ("increase", "decrease", "either")
-#: Beside counts, requests over this edge are a metric of their own, as the limit on latency is.
+#: Beside counts, requests over this edge are a metric of their own, unless the case names another (`slow_ms`).
 SLOW_MS = 500.0
 
 
@@ -43,6 +43,7 @@ class Counted:
     baseline: list[tuple[float, float, float]]
     control: list[tuple[float, float, float]]
     live: list[tuple[float, float, float]]
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def judge(case: Case, watch: Callable[[Panel, float], None] | None = None) -> Ju
 def panel_of(case: Case) -> Panel:
     """The judge of a case, before its first look."""
     counts = [
-        (one.metric, CountWatch([b for b in one.baseline if b[0] <= case.change_at], controlled=bool(one.control)))
+        (one.metric, CountWatch(_before(one, case.change_at), limit=one.limit, controlled=bool(one.control)))
         for one in case.counted
     ]
     series = []
@@ -145,6 +146,10 @@ def panel_of(case: Case) -> Panel:
         past = [point for point in one.baseline if point[0] <= case.change_at]
         series.append((one.metric, MetricWatch(one.metric, past, controlled=one.control is not None)))
     return Panel(counts, series)
+
+
+def _before(one: Counted, change_at: float) -> list[tuple[float, float, float]]:
+    return [bucket for bucket in one.baseline if bucket[0] <= change_at]
 
 
 def moments(case: Case) -> Iterator[tuple[float, dict[str, Seen]]]:
@@ -188,7 +193,10 @@ def _recorded(data: Any) -> Recorded:
     name, worse = str(_need(data, "name", str)), str(data.get("worse", "increase"))
     if worse not in WORSE:
         raise CaseError(f"metric {name}: worse is {worse!r}, not one of {', '.join(WORSE)}")
-    metric = Metric(name, str(data.get("unit", "raw")), worse, bool(data.get("critical", True)))
+    matters = _number(data, "matters") if "matters" in data else MATTERS
+    if matters <= 0:
+        raise CaseError(f"metric {name}: matters is {matters:g}, and must be above 0")
+    metric = Metric(name, str(data.get("unit", "raw")), worse, bool(data.get("critical", True)), matters)
     control = data.get("control")
     return Recorded(
         metric,
@@ -206,16 +214,34 @@ def _counted(data: dict[str, Any]) -> Iterator[Counted]:
         one.get("name"): bool(one.get("critical", True)) for one in data.get("metrics", []) if isinstance(one, dict)
     }
     arms = {arm: counts.get(arm) or [] for arm in ("baseline", "control", "live")}
+    limits = {name: _limit(counts, name) for name in ("errors", "slow")}
     yield Counted(
-        Metric("errors", "fraction", critical=critical.get("errors", True), part=ERRORS_PART), **_arms(arms, _errors)
+        Metric("errors", "fraction", critical=critical.get("errors", True), part=ERRORS_PART),
+        **_arms(arms, _errors),
+        limit=limits["errors"],
     )
-    if SLOW_MS in edges:
-        first = edges.index(SLOW_MS) + 1
+    edge = _number(counts, "slow_ms") if "slow_ms" in counts else SLOW_MS
+    if edge in edges:
+        first = edges.index(edge) + 1
 
         def slow(bucket: dict[str, Any]) -> float:
             return math.fsum(_count(one) for one in bucket["histogram"][first:])
 
-        yield Counted(Metric("slow", "fraction", critical=critical.get("slow", True)), **_arms(arms, slow))
+        metric = Metric("slow", "fraction", critical=critical.get("slow", True))
+        yield Counted(metric, **_arms(arms, slow), limit=limits["slow"])
+
+
+def _limit(counts: dict[str, Any], name: str) -> float | None:
+    """A promised limit, if the case names one."""
+    limits = counts.get("limits") or {}
+    if not isinstance(limits, dict):
+        raise CaseError("'limits' is of the wrong kind")
+    if name not in limits:
+        return None
+    limit = _number(limits, name)
+    if not 0 < limit < 1:
+        raise CaseError(f"the limit of {name} is {limit:g}, and must lie between 0 and 1")
+    return limit
 
 
 def _arms(

@@ -87,9 +87,16 @@ LASTING = 1.0
 #: What the spreading of the bets costs on average, in log evidence: it is added to what certainty needs.
 SPREADING = 1.5
 #: Where no number of requests is asked for, so many times the rate must have been visible in each critical count,
-#: or an absolute rate of so much.
-SEEN_RATIO, SEEN_RATE = 5.0, 0.005
+#: or an absolute rate of so much, or so many times its limit.
+SEEN_RATIO, SEEN_RATE, SEEN_LIMIT = 5.0, 0.005, 2.0
 #: No fewer points of a plain series can pass: they could not have spoken against it either.
 FEWEST_LIVE = 2
 #: When so many looks in a row show no critical metric, the data is late.
 LATE_LOOKS = 3
+
+# Leaks: the floors of equal parts of the watch.
+
+#: Parts, and how many of their pairs (of 28) have to rise, beyond those that fall.
+BLOCKS, CREEPING = 8, 20
+#: Growth an hour that matters, relative to where it began: at this pace a service doubles within half a day.
+CREEP_AN_HOUR = 0.1

@@ -38,14 +38,14 @@ class Bounds:
     Attributes:
         error_rate: The largest share of failed requests that is still fine.
         slow_share: The largest share of requests over the latency limit; 0.05 is what a 95th percentile means.
-        requests: Fewer than these of the candidate are too few to pass.
+        requests: Fewer than these of the candidate are too few to pass; None asks for what would have shown a fault.
         fresh: Seconds; when the newest point is older, the judge sees nothing and holds.
         settled: Seconds; points that are younger may still change, and are judged anew at the next look.
     """
 
     error_rate: float
     slow_share: float
-    requests: int
+    requests: int | None
     fresh: float
     settled: float = 0.0
 

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from deploykit.analysis.bets import log_sum_exp
-from deploykit.analysis.constants import ALPHA, ALPHA_SERIES, FEWEST_LIVE, LATE_LOOKS, MINOR, SEEN_RATE, SEEN_RATIO
+from deploykit.analysis.constants import (
+    ALPHA,
+    ALPHA_SERIES,
+    FEWEST_LIVE,
+    LATE_LOOKS,
+    MINOR,
+    SEEN_LIMIT,
+    SEEN_RATE,
+    SEEN_RATIO,
+)
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.describe import describe_count, describe_series, seen_by
 from deploykit.analysis.metric import Metric, MetricWatch
@@ -163,7 +172,7 @@ class Panel:
                     return f"the candidate served {served:,.0f} requests; {self.requests:,.0f} are needed to pass"
                 continue
             ratio, rate = seen_by(watch, member.needed)
-            if ratio > SEEN_RATIO and rate > SEEN_RATE:
+            if ratio > SEEN_RATIO and rate > max(SEEN_RATE, SEEN_LIMIT * (watch.limit or 0.0)):
                 return (
                     f"too little traffic: {served:,.0f} requests would not have shown {SEEN_RATIO:g} times the"
                     f" {member.metric.name}"

@@ -23,9 +23,9 @@ def evidence_figure(evidence: Sequence[tuple[float, float]], certain_at: float |
     """
     # Far below nothing there is nothing to see.
     points = tuple((at, min(max(value, -1.0), 3.0)) for at, value in evidence)
-    series = Series(name="evidence for going back", unit="of what is enough", points=points)
+    series = Series(name="evidence", unit="times what is enough", points=points)
     marks = ((certain_at, "certain"),) if certain_at is not None else ()
-    return Figure(title="Evidence", series=(series,), limit=1.0, marks=marks)
+    return Figure(title="Evidence that the candidate is worse", series=(series,), limit=1.0, marks=marks)
 
 
 def case_figures(judged: Judged) -> tuple[Figure, ...]:

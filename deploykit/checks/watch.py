@@ -6,11 +6,20 @@ import time
 from dataclasses import dataclass, field
 
 from deploykit import measure
-from deploykit.analysis.judge import Judge, Observed
+from deploykit.analysis.judge import Judge
+from deploykit.analysis.metric import Metric
+from deploykit.analysis.resources import hold
 from deploykit.checks.service import look_at_health
 from deploykit.context import Context
 from deploykit.errors import ProviderError
-from deploykit.model import Answer, Evidence, Figure, Outcome, Result, Table, Verdict
+from deploykit.measure import History
+from deploykit.model import Answer, Evidence, Figure, Finding, Json, Outcome, Result, Series, Table, Verdict, worst
+
+#: What is not judged at every look is asked for at every so many-th: it moves slowly, and vendors count the questions.
+SELDOM = 6
+PERCENTILES = ("p50", "p95", "p99")
+#: And by how much more of them matters.
+RESOURCES = {"cpu": 0.25, "memory": 0.1}
 
 
 @dataclass
@@ -21,18 +30,20 @@ class Watched:
         began: Unix seconds of its start.
         blind: Looks at which the metrics could not be asked, with the reason.
         health: Outcome and sentence of each look at the health endpoint that was not a pass.
+        measured: Percentiles, CPU and memory, by name, as far as the settings have them.
+        before: Live's past, as the run froze it.
     """
 
     began: float
     looks: int = 0
     verdict: Verdict | None = None
     figures: tuple[Figure, ...] = ()
-    observed: Observed | None = None
     blind: list[tuple[float, str]] = field(default_factory=list)
     health: list[tuple[float, Outcome, str]] = field(default_factory=list)
     health_asked: int = 0
     judge: Judge | None = None
-    before: Observed | None = None
+    before: History | None = None
+    measured: dict[str, Series] = field(default_factory=dict)
 
 
 def watch(context: Context) -> Watched:
@@ -62,35 +73,45 @@ def _look(context: Context, watched: Watched) -> None:
         watched.health.append((at, outcome, sentence))
     try:
         seen = measure.observe(context, candidate, watched.began, at)
+        if watched.looks % SELDOM == 1 or not watched.measured:
+            _measure(context, watched, at)
     except ProviderError as error:
         watched.blind.append((at, error.what))
         watched.verdict = Verdict(answer=Answer.HOLD, reason=f"cannot see: {error.what}")
         return
-    watched.observed = seen
     if watched.judge is None:
-        watched.before = measure.baseline(context, watched.began)
-        watched.judge = Judge(measure.bounds(context, 1), watched.before, controlled=False)
+        watched.before = measure.before(context, watched.began)
+        past = watched.before.observed(context) if watched.before else None
+        watched.judge = Judge(measure.bounds(context, 1), past, controlled=False)
     watched.verdict = watched.judge.look(seen, None, at)
     marks = ((watched.began, "100 %"),)
-    watched.figures = measure.figures(context, ((candidate, seen),), marks, watched.judge, watched.before)
+    watched.figures = (
+        *measure.figures(context, ((candidate, seen),), marks, watched.judge, watched.before),
+        *measure.resource_figures(watched.measured, marks, watched.before),
+    )
+
+
+def _measure(context: Context, watched: Watched, at: float) -> None:
+    names = (*PERCENTILES, *RESOURCES)
+    watched.measured = measure.resources(context, context.plan.candidate, names, watched.began, at)
 
 
 def errors(_context: Context, watched: Watched) -> Result:
     """`watch.errors`: no look found the error rate above its limit, and most looks, the last one too, could see."""
-    return _judged("watch.errors", "errors", watched, 0)
+    return _judged("watch.errors", "errors", watched, ("Failed requests", "Evidence"))
 
 
 def latency(_context: Context, watched: Watched) -> Result:
-    """`watch.latency`: the same for slow requests."""
-    return _judged("watch.latency", "slow", watched, 1)
+    """`watch.latency`: the same for slow requests, with the percentiles."""
+    return _judged("watch.latency", "slow", watched, ("Requests over", "Latency", "Evidence"))
 
 
-def _judged(item: str, metric: str, watched: Watched, figure: int) -> Result:
+def _judged(item: str, metric: str, watched: Watched, titles: tuple[str, ...]) -> Result:
     verdict = watched.verdict
     finding = next((f for f in verdict.findings if f.metric == metric), None) if verdict else None
     evidence = Evidence(
-        facts={"looks": watched.looks, "looks_without_an_answer": len(watched.blind)},
-        figures=watched.figures[figure : figure + 1],
+        facts={"looks": watched.looks, "looks_without_an_answer": len(watched.blind), "baseline": _used(watched)},
+        figures=_figures(watched, titles),
         verdict=verdict,
     )
     if finding is None:
@@ -103,6 +124,40 @@ def _judged(item: str, metric: str, watched: Watched, figure: int) -> Result:
         outcome, summary = Outcome.PASS, f"{finding.reason}, after {watched.looks} looks"
     mend = "" if outcome is Outcome.PASS else "look at the graph; `deploykit rollback` is always there"
     return Result(item=item, outcome=outcome, summary=summary, evidence=evidence, mend=mend)
+
+
+def _used(watched: Watched) -> str:
+    return watched.before.used() if watched.before else "none"
+
+
+def _figures(watched: Watched, titles: tuple[str, ...]) -> tuple[Figure, ...]:
+    return tuple(figure for figure in watched.figures if figure.title.startswith(titles))
+
+
+def resources(_context: Context, watched: Watched) -> Result:
+    """`watch.resources`: memory and CPU are what live's were, and do not creep up."""
+    found = [_held(name, watched) for name in RESOURCES]
+    outcome = worst([finding.answer.outcome for finding in found])
+    numbers: dict[str, Json] = {finding.metric: dict(finding.numbers) for finding in found}
+    facts: Json = {"baseline": _used(watched), **numbers}
+    mend = ""
+    if outcome is Outcome.FAIL:
+        mend = "look at the graph; `deploykit rollback`, or a signed override"
+    elif outcome is Outcome.INCONCLUSIVE:
+        mend = "set [metrics] cpu and memory; watch for longer where there were too few points"
+    evidence = Evidence(facts=facts, figures=_figures(watched, ("CPU", "Memory")))
+    summary = "; ".join(finding.reason for finding in found if finding.answer.outcome is outcome)
+    return Result(item="watch.resources", outcome=outcome, summary=summary, evidence=evidence, mend=mend)
+
+
+def _held(name: str, watched: Watched) -> Finding:
+    now = watched.measured.get(name)
+    if now is None:
+        reason = f"{name}: it was not measured, or [metrics] {name} is not set"
+        return Finding(metric=name, answer=Answer.HOLD, reason=reason)
+    past = watched.before.series.get(name) if watched.before else None
+    metric = Metric(name, now.unit, matters=RESOURCES[name], part=1 / len(RESOURCES))
+    return hold(metric, past.points if past else (), now.points)
 
 
 def health(_context: Context, watched: Watched) -> Result:

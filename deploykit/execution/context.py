@@ -42,5 +42,6 @@ def make_context(
         timeline=timeline,
         incident=lambda: report.incident(run.plan, run.events(), report.own_templates(run)),
         write=lambda name, data: write_atomically(run.folder / name, data),
+        read=run.read,
     )
     return replace(context, objection=lambda: objection(run, context))

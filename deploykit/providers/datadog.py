@@ -1,28 +1,39 @@
-"""Datadog for metrics, with datadog-api-client and its v1 query.
+"""Datadog for metrics, with datadog-api-client: its v1 query, and the metadata of a metric.
 
-Source: https://docs.datadoghq.com/api/latest/metrics/#query-timeseries-points
+Sources: https://docs.datadoghq.com/api/latest/metrics/#query-timeseries-points and #get-metric-metadata
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deploykit import redact
-from deploykit.providers._answers import listing, mapping, number, parse, said
+from deploykit.providers._answers import listing, mapping, number, parse, said, text
 from deploykit.providers._errors import Call, attempt
 from deploykit.providers._faults import Fault, Why, of_client, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from deploykit.model import Series
-    from deploykit.settings import EnvironmentSettings, MetricsSettings, Settings
+    from deploykit.settings import EnvironmentSettings, Settings
+
+T = TypeVar("T")
 
 #: Seconds for the connection, and for each answer.
 CONNECT, READ = 3.0, 10.0
 _TOKENS = "metrics.api_key and metrics.app_key"
+#: A metric's name in a query stands before its tags in braces; what is counted in groups (`by {...}`) is none.
+_NAME = re.compile(r"(?<![\w.])(?!by\s*\{)([A-Za-z][\w.]*)\s*\{")
+#: Datadog's names of units in our words; all others are said as they are.
+_UNITS = {
+    "millisecond": "ms", "second": "s", "microsecond": "us", "nanosecond": "ns", "byte": "bytes", "percent": "percent",
+    "fraction": "fraction",
+}  # fmt: skip
 
 
 class DatadogMetrics:
@@ -52,6 +63,7 @@ class DatadogMetrics:
         # Setting `server_index` after `host` would ask the real Datadog; debugging would log the keys.
         self._api = MetricsApi(ApiClient(configuration))  # type: ignore[no-untyped-call]  # likewise
         self._call = Call("Datadog", "", address="metrics.url", token=_TOKENS, timeout=timeout)
+        self._known: set[str] = set()
 
     def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:
         """The points of one query, as Datadog aligns them: the first bucket may begin before `start`.
@@ -62,18 +74,56 @@ class DatadogMetrics:
         """
         from deploykit.model import Series  # noqa: PLC0415 - what it draws in is not needed to import this module
 
-        window = int(start.timestamp()), math.ceil(end.timestamp())
-        points = attempt(replace(self._call, what=f"query {query}"), lambda: self._points(query, *window))
+        points = self._asked(query, start, end, _points)
         return Series(name=name, unit=unit, query=query, points=points)
 
-    def _points(self, query: str, start: int, end: int) -> tuple[tuple[float, float | None], ...]:
-        try:
-            raw = self._api.query_metrics(_from=start, to=end, query=query)
-            # preload_content makes this urllib3's answer, whatever the annotation says.
-            body: Any = getattr(raw, "data", b"")
-        except Exception as error:
-            raise _fault(error) from error
-        return _read(mapping(parse(body), "the answer"))
+    def unit(self, query: str, start: datetime, end: datetime) -> str:
+        """The unit of a query's answer; "" where Datadog has none, where nothing answers, and for what counts.
+
+        Raises:
+            Unreachable, Rejected: As `series`.
+        """
+        counts = query.lstrip().startswith(("count(", "count:"))
+        return "" if counts else self._asked(query, start, end, _unit)
+
+    def unknown(self, query: str) -> tuple[str, ...]:
+        """Metrics in a query that Datadog has no metadata of, because it was never told of them.
+
+        Raises:
+            Unreachable, Rejected: No answer, or a no; it takes the right `metrics_read`.
+        """
+        names = dict.fromkeys(_NAME.findall(query))
+        return tuple(name for name in names if name not in self._known and not self._has(name))
+
+    def _has(self, name: str) -> bool:
+        def once() -> bool:
+            try:
+                raw = self._api.get_metric_metadata(name)
+                body: Any = getattr(raw, "data", b"")
+            except Exception as error:
+                fault = _fault(error)
+                if fault.status == 404:
+                    return False
+                raise fault from error
+            if not mapping(parse(body), "the answer"):
+                raise Fault(Why.GARBLED, "it is an empty object")
+            return True
+
+        found = attempt(replace(self._call, what=f"metadata of {name}"), once)
+        self._known |= {name} if found else set()
+        return found
+
+    def _asked(self, query: str, start: datetime, end: datetime, read: Callable[[list[Any]], T]) -> T:
+        def once() -> T:
+            try:
+                raw = self._api.query_metrics(_from=int(start.timestamp()), to=math.ceil(end.timestamp()), query=query)
+                # preload_content makes this urllib3's answer, whatever the annotation says.
+                body: Any = getattr(raw, "data", b"")
+            except Exception as error:
+                raise _fault(error) from error
+            return read(_series(mapping(parse(body), "the answer")))
+
+        return attempt(replace(self._call, what=f"query {query}"), once)
 
 
 def connect(settings: Settings, environment: EnvironmentSettings) -> DatadogMetrics:  # noqa: ARG001 - all take both
@@ -82,7 +132,7 @@ def connect(settings: Settings, environment: EnvironmentSettings) -> DatadogMetr
     Raises:
         UsageError: A key is not there.
     """
-    metrics: MetricsSettings = settings.metrics
+    metrics = settings.metrics
     keys = (redact.learn(settings.resolve(reference)) for reference in (metrics.api_key, metrics.app_key))
     return DatadogMetrics(metrics.url, *keys)
 
@@ -100,8 +150,8 @@ def _fault(error: Exception) -> Fault:
     return fault
 
 
-def _read(answer: dict[str, Any]) -> tuple[tuple[float, float | None], ...]:
-    """The points of an answer; a failed query comes with HTTP 200 too."""
+def _series(answer: dict[str, Any]) -> list[Any]:
+    """The series of an answer, one or none; a failed query comes with HTTP 200 too."""
     status, error = answer.get("status"), answer.get("error")
     if error or (status is not None and status != "ok"):
         raise Fault(Why.REFUSED, f"{error or answer.get('message') or f'status {status!r}'}")
@@ -110,8 +160,22 @@ def _read(answer: dict[str, Any]) -> tuple[tuple[float, float | None], ...]:
         scopes = ", ".join(str(mapping(one, "a series").get("scope")) for one in found[:3])
         mend = "make the query give one series: aggregate over what it splits by"
         raise Fault(Why.REFUSED, f"{len(found)} series where one is wanted: {scopes}", mend=mend)
+    return found
+
+
+def _points(found: list[Any]) -> tuple[tuple[float, float | None], ...]:
     points = [mapping(one, "a series").get("pointlist") for one in found]
     return tuple(_point(point) for listed in points for point in listing(listed, "pointlist"))
+
+
+def _unit(found: list[Any]) -> str:
+    """Datadog describes a unit as a pair: what is measured, and per what."""
+    for one in found:
+        pair = mapping(one, "a series").get("unit")
+        if pair and (measured := listing(pair, "unit")[0]) is not None:
+            name = text(mapping(measured, "a unit").get("name"), "a unit's name")
+            return _UNITS.get(name, name)
+    return ""
 
 
 def _point(value: Any) -> tuple[float, float | None]:

@@ -13,9 +13,10 @@ from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
+from deploykit.settings.metrics import MetricsSettings
 from deploykit.settings.rules import LimitsSettings, PersonSettings, RulesSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
-from deploykit.settings.vendors import ChatSettings, GithubSettings, MetricsSettings
+from deploykit.settings.vendors import ChatSettings, GithubSettings
 
 __all__ = [
     "FILE",

@@ -49,7 +49,7 @@ def test_counts_take_the_place_of_the_shares_that_were_made_from_them() -> None:
     assert [member.metric.name for member in good.panel.members] == ["errors", "slow"]
     assert good.verdict.answer is Answer.PASS
     assert bad.verdict.answer is Answer.ROLL_BACK
-    assert [figure.title for figure in case_figures(bad)] == ["errors", "Evidence"]
+    assert [figure.title for figure in case_figures(bad)] == ["errors", "Evidence that the candidate is worse"]
 
 
 def test_a_case_without_any_live_point_holds() -> None:

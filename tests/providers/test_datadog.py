@@ -75,3 +75,64 @@ def test_a_value_that_is_no_number_is_rejected(value: bytes, server: Faults) -> 
     server.reply(Reply(b'{"status":"ok","series":[{"pointlist":[[1700000000000,%s]]}]}' % value))
     with pytest.raises(Rejected):
         ask(server)
+
+
+def unit_of(*described: Any) -> dict[str, Any]:
+    return {"status": "ok", "series": [{"pointlist": [], "unit": unit} for unit in described]}
+
+
+@pytest.mark.parametrize(
+    ("described", "unit"),
+    [
+        ([{"family": "time", "name": "millisecond"}, None], "ms"),
+        ([{"family": "bytes", "name": "byte"}, None], "bytes"),
+        ([{"family": "bytes", "name": "byte"}, {"name": "second"}], "bytes"),
+        ([{"name": "request"}, None], "request"),
+        ([None, None], ""),
+        (None, ""),
+        ([], ""),
+    ],
+)
+def test_a_unit_is_told_in_our_words_or_not_at_all(described: Any, unit: str, server: Faults) -> None:
+    server.reply(Reply(unit_of(described)))
+    assert datadog(server.url, 2).unit("sum:errors{*}", START, END) == unit
+
+
+def test_what_counts_has_no_unit_whatever_is_counted(server: Faults) -> None:
+    assert datadog(server.url, 2).unit("count(v: v>500):shop.latency{*}.as_count()", START, END) == ""
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("described", ["ms", [{}], [{"name": ""}], [{"name": 5}], ["ms"], {"name": "ms"}])
+def test_a_unit_that_cannot_be_read_is_rejected(described: Any, server: Faults) -> None:
+    server.reply(Reply(unit_of(described)))
+    with pytest.raises(Rejected):
+        datadog(server.url, 2).unit("q{*}", START, END)
+
+
+def test_a_metric_without_metadata_was_never_reported_and_one_with_is_not_asked_for_again(server: Faults) -> None:
+    metrics = datadog(server.url, 2)
+    known, unknown = Reply({"type": "count", "unit": None}), Reply({"errors": ["metric_name not found"]}, 404)
+    server.reply(known, unknown, unknown)
+    query = "sum:shop.errors{env:production} by {colour}.as_count() / sum:shop.requests{*}.as_count()"
+    assert metrics.unknown(query) == ("shop.requests",)
+    assert metrics.unknown(query) == ("shop.requests",)
+    paths = [asked.path for asked in server.asked]
+    assert paths == ["/api/v1/metrics/shop.errors", *["/api/v1/metrics/shop.requests"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply({"errors": ["Forbidden"]}, 403), Rejected),
+        (Reply({"errors": ["x"]}, 500), Unreachable),
+        (Reply(b"<html>"), Rejected),
+        (Reply({}), Rejected),
+    ],
+)
+def test_metadata_that_nobody_gave_is_never_a_metric_that_exists(
+    reply: Reply, kind: type[Exception], server: Faults
+) -> None:
+    server.reply(reply, reply)
+    with pytest.raises(kind):
+        datadog(server.url, 2).unknown("sum:errors{*}")

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from deploykit.sandbox.addresses import DATADOG_API_KEY, DATADOG_APP_KEY
 from deploykit.sandbox.vendors.collector import Collector
-from deploykit.sandbox.vendors.series import Line, Query, QueryError, evaluate, interval, parse_query, unit_of
+from deploykit.sandbox.vendors.series import KINDS, Line, Query, QueryError, evaluate, interval, parse_query, unit_of
 from deploykit.sandbox.vendors.tap import Operation, Vendor, read_json
 
 PERIOD, LIMIT = 3600, 6000
@@ -77,6 +77,16 @@ class Datadog:
             return JSONResponse({**answer, "status": "error", "error": str(error)}, headers=self.limit_headers())
         series = [v1_series(query, line, step) for line in lines]
         return JSONResponse({**answer, "group_by": list(query.by), "series": series}, headers=self.limit_headers())
+
+    async def metadata(self, request: Request) -> Response:
+        """Answers what is known of a metric; a name that was never reported is not found."""
+        require_keys(request)
+        name = request.path_params["name"]
+        if name not in KINDS:
+            return JSONResponse({"errors": ["metric_name not found"]}, 404, headers=self.limit_headers())
+        unit = (unit_of(name) or [None])[0]
+        said = {"type": KINDS[name], "unit": unit and unit["name"], "per_unit": None, "integration": None}
+        return JSONResponse({**said, "description": None, "short_name": None, "statsd_interval": None})
 
     async def timeseries(self, request: Request) -> Response:
         """Answers v2's timeseries query, for formulas that are a query's name."""
@@ -174,6 +184,7 @@ def make_app(collector: Collector, delay: float) -> Starlette:
     routes = [
         Route("/api/v1/validate", datadog.validate),
         Route("/api/v1/query", datadog.query),
+        Route("/api/v1/metrics/{name}", datadog.metadata),
         Route("/api/v2/query/timeseries", datadog.timeseries, methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
