@@ -10,7 +10,7 @@ from deploykit.actions.deploy import Deploy
 from deploykit.actions.incident import IncidentReport
 from deploykit.actions.notify import RolledBack
 from deploykit.actions.rollback import Platform
-from deploykit.actions.step import Step
+from deploykit.actions.step import Step, Unseen
 from deploykit.actions.traffic import Traffic
 from deploykit.context import Context, StopAskedError
 from deploykit.errors import Rejected, Unreachable
@@ -198,7 +198,7 @@ def test_a_message_that_is_not_there_afterwards_fails(world: World, context: Con
 
 def test_the_incident_report_is_written_whole(run: Run, context: Context) -> None:
     step = only(IncidentReport(context))
-    assert step.probe() is False, "writing it again does no harm"
+    assert step.probe is Unseen.REPEAT, "writing it again does no harm"
     facts = step.do("op")
     assert (run.folder / "incident.md").read_text("utf-8") == "# Incident\n\nIt went back.\n"
     assert step.settle().summary == "incident.md lies in the run's folder, 3 lines"
