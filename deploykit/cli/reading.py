@@ -33,7 +33,9 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
         if found[line]:
             click.echo(f"{line}: {common.line(found[line]['said'])}")
     for step in found["unknown"]:
-        click.echo(f"unknown: {step}. Look there, then: deploykit resolve {run} {step} --happened, or --did-not")
+        click.echo(
+            f"unknown: {step}. Whoever looks there signs: deploykit resolve {run} {step} --happened, or --did-not"
+        )
     rows = [(str(i["item"]), str(i["outcome"]), str(i["summary"])) for i in found["items"]]
     common.put_rows(("item", "outcome", "summary"), rows)
 
