@@ -36,7 +36,7 @@ from deploykit.execution.rules import BEFORE_CHANGES, BEFORE_RUN, require_rules
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
-from deploykit.journal.state import Status
+from deploykit.journal.state import Status, StepPhase
 from deploykit.model import DecisionKind, Json, sha256
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 NOTEBOOKS = "notebooks"
+#: Phases whose actions leave production as it is.
+BEFORE_PRODUCTION = ("readiness", "prepare")
 
 
 def forward(run: Run, say: Say) -> None:
@@ -64,6 +66,7 @@ def forward(run: Run, say: Say) -> None:
     _require_open(run)
     run.require_planned_settings()
     if not run.plan.rehearsal:
+        run.store.require_thawed(run.place)
         require_approval(run)
         require_rules(run, make_context(run), BEFORE_RUN)
         run.take_lock()
@@ -92,6 +95,28 @@ def roll_back(run: Run, say: Say) -> None:
             where=run.id,
             mend=f"traffic is on {run.plan.live.colour}; mend what is left, or `deploykit rollback {run.id}` again",
         )
+
+
+def abort(run: Run, reason: str) -> None:
+    """End a run before production was touched.
+
+    Raises:
+        RefusedError: It was touched, or nobody knows; or the run has ended.
+        LockedError: It is under way.
+    """
+    with run.alone():
+        _require_open(run)
+        harmless = {item.id for item in checklist().item if item.phase in BEFORE_PRODUCTION}
+        begun = run.state().steps.values()
+        touched = [s.step for s in begun if s.phase is not StepPhase.REJECTED and s.item not in harmless]
+        if touched:
+            raise RefusedError(
+                f"production was touched, or may have been: {', '.join(touched)}",
+                where=run.id,
+                mend=f"`deploykit rollback {run.id}`",
+            )
+        run.append(Type.RUN_ENDED, data={"status": Status.ABORTED.value, "reason": reason})
+        run.release_lock()
 
 
 def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) -> Executed:
@@ -276,6 +301,7 @@ def _told(run: Run, say: Say) -> Iterator[None]:
         over = False
         while not over:
             over = done.wait(0.5)
+            run.beat()
             with suppress(StoreError):  # who works meets it too, and says so
                 look()
 

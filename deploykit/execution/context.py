@@ -12,7 +12,8 @@ from deploykit.execution.rules import objection
 from deploykit.guard import GuardProcess
 from deploykit.model import Evidence, Json
 from deploykit.providers import connect
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
+from deploykit.witnessing import witnessed
 
 
 def make_context(
@@ -35,13 +36,13 @@ def make_context(
         plan=run.plan,
         settings=run.settings,
         environment=run.environment,
-        ports=connect(run.settings, run.environment),
+        ports=witnessed(connect(run.settings, run.environment), run),
         guard=GuardProcess(run),
         progress=progress,
         pause=pause,
         timeline=timeline,
         incident=lambda: report.incident(run.plan, run.events(), report.own_templates(run)),
-        write=lambda name, data: write_atomically(run.folder / name, data),
+        write=run.write,
         read=run.read,
     )
     return replace(context, objection=lambda: objection(run, context))

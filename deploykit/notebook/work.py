@@ -193,6 +193,7 @@ class Work:
         """Wait; but a rollback elsewhere, or traffic that went back, ends forward work at once."""
         deadline = time.monotonic() + seconds
         while True:
+            self.run.beat()
             state = self.run.state()
             if self.forward and (state.rolled_back or state.returned):
                 raise StopAskedError(f"traffic went back to live meanwhile: {state.rolled_back or state.returned}")

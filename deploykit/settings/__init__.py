@@ -14,6 +14,7 @@ from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
 from deploykit.settings.metrics import MetricsSettings
+from deploykit.settings.record import LockSettings, WitnessSettings
 from deploykit.settings.rules import LimitsSettings, PersonSettings, RulesSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
 from deploykit.settings.vendors import ChatSettings, GithubSettings
@@ -59,6 +60,8 @@ class Settings(Record):
     left_out: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     people: dict[str, PersonSettings] = Field(default_factory=dict)
     signing: SigningSettings
+    witness: WitnessSettings = WitnessSettings()
+    lock: LockSettings = LockSettings()
     archive: Path = Path("reports")
     state: Path = Path(".deploykit")
     runbooks: Path = Path("runbooks")
