@@ -1,4 +1,4 @@
-"""The sandbox's own interface to its stand-ins: stop and start them, break and change them, read what they were asked."""
+"""The sandbox's own interface to its stand-ins: stop, start, break and change them, read what they were asked."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
