@@ -273,8 +273,8 @@ class Repository(Protocol):
         """The tests without which nothing gets into a branch, as far as we may know."""
         ...
 
-    def scan(self, scanner: str) -> Scan:
-        """What a scanner found: `code-scanning`, `dependabot` or `secret-scanning`."""
+    def scan(self, scanner: str, branch: str) -> Scan:
+        """What a scanner found in a branch: `code-scanning`, `dependabot` or `secret-scanning`."""
         ...
 
     def find_deployment(self, run: str, commit: str, environment: str) -> Recorded | None:

@@ -202,7 +202,9 @@ def _refused(status: int, headers: Mapping[str, str], raw: str) -> Fault:
         return Fault(Why.THROTTLED, told, status=status, wait=_wait(headers))
     fault = Fault.of_status(status, told, headers)
     if status == 404:
-        fault.mend = "see that github.repository is right, and that github.token may read it"
+        fault.mend = (
+            "see that github.repository is right, that what is named is pushed, and that github.token may read it"
+        )
     needed = headers.get("x-accepted-github-permissions")
     if status in {403, 404} and needed:
         fault.mend = f"let the token that github.token names have one of these: {words(needed)}"

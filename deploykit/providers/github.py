@@ -222,17 +222,19 @@ class GithubRepository:
                     found |= {_name(check) for check in listing(listed, "required_status_checks")}
         return tuple(sorted(found))
 
-    def scan(self, scanner: str) -> Scan:
+    def scan(self, scanner: str, branch: str) -> Scan:
         """The open alerts of a scanner; with the reason where it is off or not ours to read.
+
+        Only code scanning tells branches apart; what the others find is in the default branch, or anywhere.
 
         Raises:
             ProviderError: As `commit`, but for 403 and 404.
         """
         # What leaked is not even asked for.
-        hidden = {"hide_secret": "true"} if scanner == "secret-scanning" else {}
+        more = {"secret-scanning": {"hide_secret": "true"}, "code-scanning": {"ref": f"refs/heads/{branch}"}}
         place = f"{self._base}/{scanner}/alerts"
         with self._asking(f"{scanner} alerts") as call:
-            told = _unless_off(lambda: self._client.objects(call, place, state="open", **hidden))
+            told = _unless_off(lambda: self._client.objects(call, place, state="open", **more.get(scanner, {})))
             if isinstance(told, Fault):
                 return Scan(scanner, (), off=f"{told.status}: {told.said}" + (f" ({told.mend})" if told.mend else ""))
             found = (answers.alert(scanner, raw) for raw in told)
