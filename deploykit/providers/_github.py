@@ -58,7 +58,7 @@ class GithubClient:
         Raises:
             ProviderError: As `attempt`.
         """
-        return attempt(call, lambda: mapping(self.once("POST", path, {}, body, good=201)[1], "the answer"))
+        return attempt(call, lambda: mapping(self.once("POST", path, {}, body, good=(200, 201))[1], "the answer"))
 
     def pages(self, call: Call, path: str, **query: Any) -> Iterator[Any]:
         """The answers of all pages, as they came.
@@ -112,7 +112,13 @@ class GithubClient:
         return attempt(call, once)
 
     def once(
-        self, verb: str, path: str, query: Mapping[str, Any], body: Mapping[str, Any] | None = None, *, good: int = 200
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Mapping[str, Any] | None = None,
+        *,
+        good: tuple[int, ...] = (200,),
     ) -> tuple[dict[str, str], Any]:
         """One request; the headers and the JSON of an answer with the status that is due.
 
@@ -132,7 +138,7 @@ class GithubClient:
         except Exception as error:
             raise of_client(error) from error
         self._idle.append(requester)
-        if status != good:
+        if status not in good:
             raise _refused(status, told, raw)
         return told, parse(raw)
 

@@ -81,7 +81,7 @@ def review(raw: dict[str, Any], deciding: Iterable[str]) -> Review:
         author=author,
         state=text(raw.get("state"), "the state of a review").lower(),
         commit=words(raw.get("commit_id")),
-        counts=person and raw.get("author_association") in set(deciding),
+        counts=person and words(raw.get("author_association")) in set(deciding),
         url=words(raw.get("html_url")),
     )
 
@@ -117,7 +117,7 @@ def check_run(raw: dict[str, Any]) -> Test:
 
 def alert(scanner: str, raw: dict[str, Any]) -> Alert | None:
     """An alert of one of the three scanners; None of one that is settled. What leaked is never read."""
-    if raw.get("state") in {"fixed", "dismissed", "auto_dismissed", "resolved"}:
+    if words(raw.get("state")) in {"fixed", "dismissed", "auto_dismissed", "resolved"}:
         return None
     if scanner == "secret-scanning":
         title = words(raw.get("secret_type_display_name")) or words(raw.get("secret_type"))
@@ -128,7 +128,7 @@ def alert(scanner: str, raw: dict[str, Any]) -> Alert | None:
         return Alert(_worst(severities), words(title), words(place), _page(raw))
     rule = part(raw, "rule")
     level = words(part(rule, "security_severity_level"))
-    if not level and part(rule, "severity") in {"none", "note", "warning"}:
+    if not level and words(part(rule, "severity")) in {"none", "note", "warning"}:
         level = "low"  # no rule of security, and GitHub itself does not take it for an error
     title, place = words(part(rule, "description")), part(raw, "most_recent_instance", "location", "path")
     return Alert(level, title or words(part(rule, "id")), words(place), _page(raw))

@@ -211,7 +211,9 @@ class GithubRepository:
         with self._asking(f"protection of {branch}") as call:
             told = _unless_off(lambda: self._client.get(call, f"{self._base}/branches/{safe}/protection"))
             if not isinstance(told, Fault):
-                checks = mapping(told, "the answer").get("required_status_checks")
+                if not {"url", "required_status_checks"} & set(mapping(told, "the answer")):
+                    raise Fault(Why.GARBLED, "it does not speak of protection")
+                checks = told.get("required_status_checks")
                 listed = answers.part(checks, "checks") or answers.part(checks, "contexts") or []
                 found |= {_name(check) for check in listing(listed, "required_status_checks")}
         with self._asking(f"rules of {branch}") as call:
