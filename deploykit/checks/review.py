@@ -169,12 +169,14 @@ def _mergeable(context: Context, number: int) -> bool | None:
 def security_scan(context: Context) -> Result:
     """`code-review.security-scan`: no scanner has an open alert that is critical, and all of them could be asked."""
     settings = context.settings.github
-    findings, rows, facts, pages = _Findings("code-review.security-scan"), [], dict[str, int | str](), dict[str, str]()
+    findings, mends = _Findings("code-review.security-scan"), list[str]()
+    rows, facts, pages = [], dict[str, int | str](), dict[str, str]()
     for scanner in settings.scanners:
         try:
             scan = context.ports.repository.scan(scanner, settings.branch)
         except ProviderError as error:
             findings.add(Outcome.ERROR, f"{scanner}: {error.what}")
+            mends.append(error.mend)
             facts[scanner] = "could not be asked"
             continue
         _look_at(scan, settings.severities, findings)
@@ -185,8 +187,8 @@ def security_scan(context: Context) -> Result:
     told: Json = {**facts, "severities that must not be open": ", ".join(settings.severities)}
     evidence = Evidence(facts=told, tables=(table,) if rows else (), links=_links(pages))
     good = f"no alert that is {' or '.join(settings.severities)} is open; {len(rows)} others are"
-    mend = "settle the alerts that are named, switch the scanner on, or give the token the right to read it"
-    return findings.result(good, evidence, mend)
+    mends.append("settle the alerts that are named, switch the scanner on, or give the token the right to read it")
+    return findings.result(good, evidence, mends[0])
 
 
 def _look_at(scan: Scan, severities: Sequence[str], findings: _Findings) -> None:
