@@ -36,14 +36,16 @@ def make(settings: Settings, environment: str, release: str, actor: Actor, *, re
     Raises:
         UsageError: The environment, the release or a notebook is not there, a query of the metrics is wrong, or the
             router does not serve live alone.
-        ProviderError: A system that the plan needs does not answer.
+        ProviderError: A system that the plan needs does not answer, or does not know who wrote the release.
     """
     target = settings.environment(environment)
     _require_known_items(settings)
     ports = connect(settings, target)
-    found = _Found(_commit(ports, release), *_arms(ports, target, release), _notebooks(settings))
-    serving = ports.router.counts().get(found.live.colour, 0) > 0
-    measure.probe(ports.metrics, settings.metrics, found.live.colour, serving=serving)
+    notebooks, commit = _notebooks(settings), _commit(ports, release)
+    live, candidate = _arms(ports, target, release)
+    found = _Found(commit, live, candidate, notebooks, _authors(settings, ports, live.version, commit))
+    serving = ports.router.counts().get(live.colour, 0) > 0
+    measure.probe(ports.metrics, settings.metrics, live.colour, serving=serving)
     service = settings.service.name
     row = RunRow(run=new_id(service, environment), number=0, service=service, environment=environment, release=release)
 
@@ -65,6 +67,7 @@ class _Found(NamedTuple):
     live: Arm
     candidate: Arm
     notebooks: dict[str, bytes]
+    authors: tuple[str, ...]
 
 
 def _plan(settings: Settings, row: RunRow, found: _Found, *, rehearse: bool) -> Plan:
@@ -91,6 +94,7 @@ def _plan(settings: Settings, row: RunRow, found: _Found, *, rehearse: bool) -> 
         sandbox=settings.environment(row.environment).sandbox,
         notebooks={name: code_hash(data) for name, data in found.notebooks.items()},
         settings=settings.digest,
+        authors=found.authors,
     )
 
 
@@ -114,6 +118,11 @@ def _commit(ports: Ports, release: str) -> str:
     except Rejected as error:
         mend = "name a tag that is pushed; `git tag --list` shows them"
         raise UsageError(f"there is no release {release!r}: {error.what}", where="--release", mend=mend) from error
+
+
+def _authors(settings: Settings, ports: Ports, live: str, commit: str) -> tuple[str, ...]:
+    """Who wrote the release, so that none of them approves it. Where one person may be all, nobody needs to know."""
+    return () if settings.signing.solo else ports.repository.authors(live, commit)
 
 
 def _arms(ports: Ports, target: EnvironmentSettings, release: str) -> tuple[Arm, Arm]:

@@ -30,7 +30,21 @@ from deploykit.journal.chain import follow
 from deploykit.journal.events import Actor, Event, Type
 from deploykit.journal.store import FILE
 from deploykit.model import Colour, DecisionKind, Json, Series
-from deploykit.ports import Answered, Deployment, Message, Metrics, Weights
+from deploykit.ports import (
+    Answered,
+    Change,
+    Comparison,
+    Deployment,
+    Message,
+    Metrics,
+    PullRequest,
+    Recorded,
+    Review,
+    Scan,
+    Test,
+    Thread,
+    Weights,
+)
 from deploykit.providers import connect
 from deploykit.returning import send_back
 from deploykit.run import Run, write_atomically
@@ -42,6 +56,10 @@ from tests.signoff.team import Team
 
 LIVE: dict[Colour, int] = {"blue": 0, "green": 100}
 COMMITS = {"v1": "a" * 40, "v2": "c" * 40, "old": "0" * 40}
+PAGE = "https://github.example.com/example/shop"
+HEAD = "b" * 40
+PULL = PullRequest(7, "Faster cart", "dev", HEAD, "main", "merged", f"{PAGE}/pull/7", COMMITS["v2"])
+CHANGES = (Change(COMMITS["v2"], "Faster cart (#7)", ("dev",), (), merge=False, url=f"{PAGE}/commit/c", pulls=(PULL,)),)
 SERVICE = Actor(kind="service", id="test")
 
 #: 60 s of the runbook last 10 ms.
@@ -111,6 +129,12 @@ class World:
     deployments: dict[str, list[Deployment]] = field(default_factory=dict)
     lands: str = "running"
     pages: dict[str, Answered] = field(default_factory=dict)
+    changes: tuple[Change, ...] = CHANGES
+    reviews: tuple[Review, ...] = (Review("bob", "approved", HEAD, counts=True, url=f"{PAGE}/pull/7"),)
+    threads: tuple[Thread, ...] = ()
+    tests: tuple[Test, ...] = (Test("tests", "passed", "success", f"{PAGE}/runs/1"),)
+    scans: dict[str, Scan] = field(default_factory=dict)
+    recorded: dict[tuple[str, str, str], Recorded] = field(default_factory=dict)
     messages: list[tuple[str, Message]] = field(default_factory=list)
     pauses: list[Callable[[], None]] = field(default_factory=list)
     guard_calls: list[str] = field(default_factory=list)
@@ -356,11 +380,60 @@ class FakeMetrics(_Port):
 
 
 class FakeRepository(_Port):
+    """One commit by dev since live, with a pull request that bob approved; all of it passed, nothing is open."""
+
     def commit(self, ref: str) -> str:
         self.world.ask("repository.commit")
-        if ref not in COMMITS:
+        known = {**COMMITS, **{commit: commit for commit in COMMITS.values()}}
+        if ref not in known:
             raise Rejected(f"no such ref: {ref}", where="repository")
-        return COMMITS[ref]
+        return known[ref]
+
+    def compare(self, base: str, head: str) -> Comparison:
+        self.world.ask("repository.compare")
+        return Comparison(base, head, self.world.changes if base != "main" else (), 0, f"{PAGE}/compare")
+
+    def authors(self, base: str, head: str) -> tuple[str, ...]:
+        self.world.ask("repository.authors")
+        changes = self.compare(base, head).changes
+        if any(change.strangers for change in changes):
+            raise Rejected("it does not know who wrote a commit", where="repository", mend="add the address")
+        return tuple(sorted({author for change in changes for author in change.authors}))
+
+    def reviews(self, pull: int) -> tuple[Review, ...]:  # noqa: ARG002 - the port's
+        self.world.ask("repository.reviews")
+        return self.world.reviews
+
+    def threads(self, pull: int) -> tuple[Thread, ...]:  # noqa: ARG002 - the port's
+        self.world.ask("repository.threads")
+        return self.world.threads
+
+    def mergeable(self, pull: int) -> bool | None:  # noqa: ARG002 - the port's
+        self.world.ask("repository.mergeable")
+        return True
+
+    def tests(self, commit: str) -> tuple[Test, ...]:  # noqa: ARG002 - the port's
+        self.world.ask("repository.tests")
+        return self.world.tests
+
+    def required_tests(self, branch: str) -> tuple[str, ...]:  # noqa: ARG002 - the port's
+        self.world.ask("repository.required_tests")
+        return ("tests",)
+
+    def scan(self, scanner: str, branch: str) -> Scan:  # noqa: ARG002 - the port's
+        self.world.ask("repository.scan")
+        return self.world.scans.get(scanner, Scan(scanner, ()))
+
+    def find_deployment(self, run: str, commit: str, environment: str) -> Recorded | None:
+        self.world.ask("repository.find_deployment")
+        return self.world.recorded.get((run, commit, environment))
+
+    def record_deployment(self, run: str, commit: str, environment: str, *, state: str, url: str = "") -> Recorded:
+        key, made = (run, commit, environment), Recorded("1", state, url)
+        if self.world.recorded.get(key) != made:
+            effect = f"record {environment} {state}"
+            self.world.change("repository.record_deployment", effect, lambda: self.world.recorded.update({key: made}))
+        return made
 
 
 class FakeChat(_Port):

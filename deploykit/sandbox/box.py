@@ -55,6 +55,14 @@ class Vendors:
         """Ends the fault."""
         self._ask("PUT", vendor, "fault", {})
 
+    def change(self, vendor: str, changes: Mapping[str, object]) -> None:
+        """Merges into what the stand-in knows: objects key by key, everything else as a whole."""
+        self._ask("PATCH", vendor, "state", changes)
+
+    def restore(self, vendor: str) -> None:
+        """Has the stand-in know what it knew at the start, and nothing that came after."""
+        self._ask("DELETE", vendor, "state")
+
     def calls(self, vendor: str) -> list[Call]:
         """What the stand-in was asked so far, oldest first."""
         return [Call(**call) for call in json.loads(self._ask("GET", vendor, "calls"))]

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from deploykit import archive, cli, demo, runner
+from deploykit import archive, cli, runner
 from deploykit.checklist import checklist
 from deploykit.cli import COMMANDS, common
+from deploykit.demo.stage import Stage
 from deploykit.errors import DeploykitError, Exit, StoreError, UsageError, Waiting
 from deploykit.journal import spool
 from deploykit.journal.events import Type
@@ -471,11 +472,12 @@ def test_a_sandbox_that_does_not_start_is_told_and_nothing_is_written(
     assert not (tmp_path / "demo").exists()
 
 
-def test_an_act_that_ends_otherwise_stops_the_demo(world: World, capfd: pytest.CaptureFixture[str]) -> None:
-    stage = demo._Stage(world.settings_file)
-    stage._type(Exit.DONE, "runs")
+def test_a_command_that_ends_otherwise_stops_the_demo(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    unused: Any = None
+    stage = Stage(world.settings_file, unused, unused)
+    stage.type(Exit.DONE, "runs")
     with pytest.raises(DeploykitError, match=r"`deploykit status` ended with 2, expected 0 \(done\)") as caught:
-        stage._type(Exit.DONE, "status", "nope")
+        stage.type(Exit.DONE, "status", "nope")
     assert "sandbox's logs" in caught.value.mend
     assert "$ deploykit status nope" in capfd.readouterr().out
 

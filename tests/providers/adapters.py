@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,9 @@ class Case:
         takes: How many answers a good run of it reads.
         patient: Whether a refusal for too many requests is waited out.
         token: The setting that its errors name when a credential is refused.
+        others: Good answers to what it asks besides, by method and end of the path.
+        bears: Statuses that are an answer to it, and no refusal.
+        empties: Bodies that are a good answer: there is none.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Case:
     takes: int = 1
     patient: bool = True
     token: str = ""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    bears: frozenset[int] = frozenset()
+    empties: tuple[bytes, ...] = ()
 
     def at(self, url: str, *, timeout: int = 2) -> Callable[[], object]:
         adapter = self.make(url, timeout)
@@ -101,6 +107,97 @@ def message(run: str, kind: str, ts: str) -> dict[str, Any]:
 
 
 CHANNEL = "C0123456789"
+PULL = {
+    "number": 7,
+    "title": "Faster cart",
+    "state": "closed",
+    "merged_at": "2026-11-23T03:10:00Z",
+    "merge_commit_sha": COMMIT,
+    "mergeable": None,
+    "user": {"login": "dana", "type": "User"},
+    "head": {"sha": COMMIT, "ref": "faster"},
+    "base": {"ref": "main"},
+    "html_url": "https://github.com/acme/shop/pull/7",
+}
+COMPARED = {
+    "status": "ahead",
+    "ahead_by": 1,
+    "behind_by": 0,
+    "total_commits": 1,
+    "html_url": "https://github.com/acme/shop/compare",
+    "commits": [
+        {
+            "sha": COMMIT,
+            "commit": {"message": "Faster cart (#7)", "author": {"name": "Dana", "email": "dana@example.com"}},
+            "author": {"login": "dana"},
+            "parents": [{"sha": COMMIT}],
+        }
+    ],
+}
+REVIEW = {
+    "user": {"login": "lena", "type": "User"},
+    "state": "APPROVED",
+    "commit_id": COMMIT,
+    "author_association": "MEMBER",
+    "html_url": "https://github.com/acme/shop/pull/7#pullrequestreview-1",
+}
+THREADS = {
+    "nodes": [{"isResolved": True, "path": "a.py", "comments": {"nodes": [{"url": "u", "author": {"login": "lena"}}]}}],
+    "pageInfo": {"hasNextPage": False, "endCursor": None},
+}
+ALERT = {
+    "number": 1,
+    "state": "open",
+    "rule": {"id": "py/sql", "severity": "error", "security_severity_level": "high", "description": "SQL"},
+    "most_recent_instance": {"location": {"path": "shop/app.py"}},
+    "html_url": "https://github.com/acme/shop/security/1",
+}
+RECORDED = {"id": 3, "sha": COMMIT, "environment": "production", "payload": {"deploykit": RUN}, "url": "https://d/3"}
+PLACE = (RUN, COMMIT, "production")
+NONE = (b"[]",)
+#: The calls of GitHub's adapter beside `commit`.
+GITHUB: dict[str, dict[str, Any]] = {
+    "compare": {
+        "do": lambda repository: repository.compare("v1", "v2"),
+        "good": COMPARED,
+        "others": {"GET /pulls": [PULL]},
+    },
+    "reviews": {"do": lambda repository: repository.reviews(7), "good": [REVIEW], "empties": NONE},
+    "threads": {
+        "do": lambda repository: repository.threads(7),
+        "good": {"data": {"repository": {"pullRequest": {"reviewThreads": THREADS}}}},
+    },
+    "mergeable": {"do": lambda repository: repository.mergeable(7), "good": PULL},
+    "tests": {
+        "do": lambda repository: repository.tests(COMMIT),
+        "good": {"state": "success", "total_count": 1, "statuses": [{"state": "success", "context": "ci"}]},
+        "others": {"GET /check-runs": {"total_count": 0, "check_runs": []}},
+    },
+    "required_tests": {
+        "do": lambda repository: repository.required_tests("main"),
+        "good": {"required_status_checks": {"contexts": ["ci"], "checks": [{"context": "ci", "app_id": None}]}},
+        "others": {"GET /rules/branches/main": []},
+        "bears": frozenset({403, 404}),
+    },
+    "scan": {
+        "do": lambda repository: repository.scan("code-scanning", "main"),
+        "good": [ALERT],
+        "bears": frozenset({403, 404}),
+        "empties": NONE,
+    },
+    "find_deployment": {
+        "do": lambda repository: repository.find_deployment(*PLACE),
+        "good": [RECORDED],
+        "others": {"GET /statuses": [{"state": "success"}]},
+        "empties": NONE,
+    },
+    "record_deployment": {
+        "do": lambda repository: repository.record_deployment(*PLACE, state="success"),
+        "good": {"id": 9, "state": "success"},
+        "others": {"GET /deployments": [RECORDED], "GET /statuses": [{"state": "in_progress"}]},
+        "changes": True,
+    },
+}
 CASES = (
     Case("envoy.weights", envoy, lambda router: router.weights(), runtime(10, 90)),
     Case("envoy.counts", envoy, lambda router: router.counts(), stats(5, 7)),
@@ -150,6 +247,7 @@ CASES = (
         {"sha": COMMIT, "commit": {"message": "m", "author": {"date": "2026-11-23T03:10:00Z"}}, "parents": []},
         token="github.token",
     ),
+    *(Case(f"github.{name}", github, token="github.token", **told) for name, told in GITHUB.items()),
     Case(
         "slack.find",
         slack,

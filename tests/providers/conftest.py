@@ -5,13 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from deploykit import redact
-from tests.providers.adapters import TOKEN
+from tests.providers.adapters import TOKEN, Case
 from tests.providers.faults import Faults, serving
 
 
 @pytest.fixture
-def server() -> Iterator[Faults]:
+def server(request: pytest.FixtureRequest) -> Iterator[Faults]:
     with serving() as faults:
+        callspec = getattr(request.node, "callspec", None)
+        if callspec is not None and isinstance(callspec.params.get("case"), Case):
+            faults.always = dict(callspec.params["case"].others)
         yield faults
 
 

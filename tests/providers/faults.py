@@ -55,12 +55,16 @@ class Reply:
 
 
 class Faults:
-    """The server. Replies are used in order, the last one for good, or made by `script`; `asked` holds what came."""
+    """The server. Replies are used in order, the last one for good, or made by `script`; `asked` holds what came.
+
+    `always` answers what a test is not about, by method and end of the path; that is not noted.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.over = threading.Event()
         self.script: Callable[[Asked], Reply] | None = None
+        self.always: dict[str, Any] = {}
         self._replies: deque[Reply] = deque([Reply({})])
         self._lock = threading.Lock()
         self.url = ""
@@ -70,6 +74,10 @@ class Faults:
         self.asked.clear()
 
     def take(self, asked: Asked) -> Reply:
+        for place, body in self.always.items():
+            method, _, end = place.partition(" ")
+            if asked.method == method and asked.path.endswith(end):
+                return Reply(body)
         with self._lock:
             self.asked.append(asked)
             if self.script is not None:

@@ -86,6 +86,9 @@ def test_a_fault_of_the_server_is_unreachable(case: Case, status: int, server: F
 def test_a_refusal_is_rejected_in_the_vendors_words(case: Case, status: int, key: str, server: Faults) -> None:
     said = f"no \x1b[31mway\x1b[0m\u202e for {TOKEN}" + " because" * 100
     server.reply(Reply({key: [said] if key == "errors" else said}, status))
+    if status in case.bears:
+        assert refused(case.at(server.url)) is None
+        return
     with pytest.raises(Rejected) as caught:
         case.at(server.url)()
     text = str(caught.value)
@@ -132,6 +135,9 @@ def test_a_long_limit_is_not_waited_out(case: Case, form: str, server: Faults, s
 @pytest.mark.parametrize("body", UNUSABLE, ids=lambda body: repr(body[:15]))
 def test_a_question_with_an_unusable_answer_is_rejected(case: Case, body: bytes, server: Faults) -> None:
     server.reply(Reply(body))
+    if body in case.empties:
+        case.at(server.url)()
+        return
     with pytest.raises(Rejected):
         case.at(server.url)()
 
@@ -195,7 +201,7 @@ def test_keys_are_in_no_log_and_no_error(case: Case, server: Faults, caplog: pyt
     server.reply(Reply(case.good))
     call()
     assert TOKEN not in caplog.text
-    for fault in (Reply({"message": TOKEN}, 403), Reply(f"<p>{TOKEN}".encode())):
+    for fault in (Reply({"message": TOKEN}, 401), Reply(f"<p>{TOKEN}".encode())):
         server.reply(fault)
         with pytest.raises(ProviderError) as caught:
             call()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploykit.errors import Rejected, Unreachable
-from tests.providers.adapters import CASES, END, START, Case, datadog, slack
-from tests.providers.faults import Faults, Reply, refused
+from deploykit.providers.github import GithubRepository
+from tests.providers.adapters import CASES, COMMIT, END, RECORDED, RUN, START, Case, datadog, github, slack
+from tests.providers.faults import Asked, Faults, Reply, refused
 
 CONTRACTS = Path(__file__).parents[2].parent / "shared" / "contracts"
 pytestmark = pytest.mark.skipif(not CONTRACTS.is_dir(), reason="the shared contracts are not beside this checkout")
@@ -40,6 +42,7 @@ def test_every_recording_is_read_or_refused(case: Case, server: Faults, slept: l
         error = refused(call)
         doubtful = case.changes or response["status"] in {403, 429, 503}
         assert error is None or (error.what and error.mend), name
+        assert error is not None or response["status"] in {200, 201, *case.bears} or case.changes, name
         assert doubtful or not isinstance(error, Unreachable), name
     assert seen > 10
 
@@ -63,3 +66,62 @@ def test_recorded_refusals_of_slack_keep_their_word(server: Faults) -> None:
             server.reply(replay(response))
             with pytest.raises(Rejected, match=response["body"]["error"]):
                 chat.post("C0123456789", name, run="r", kind="k")
+
+
+PLACES = {
+    "pulls.get.200": "/pulls/7",
+    "pulls.reviews.200": "/reviews",
+    "commits.status.200": "/status",
+    "commits.check-runs.200": "/check-runs",
+    "compare.200": "/compare/v1...v2",
+    "code-scanning.alerts.200": "/code-scanning/alerts",
+    "example.code-scanning": "/code-scanning/alerts",
+    "example.dependabot": "/dependabot/alerts",
+    "example.secret-scanning": "/secret-scanning/alerts",
+    "branch.protection": "/protection",
+    "rules.branch.200": "/rules/branches/main",
+    "deployments.list.200": "/deployments",
+    "deployments.statuses.200": "/statuses",
+}
+ELSE = {
+    "/pulls": [],
+    "/status": {"statuses": []},
+    "/check-runs": {"check_runs": []},
+    "/protection": {"url": "u"},
+    "/rules/branches/main": [],
+    "/deployments": [RECORDED],
+}
+READS: dict[str, Callable[[GithubRepository, int], object]] = {
+    "pulls.get": lambda repository, number: repository.mergeable(number),
+    "pulls.reviews": lambda repository, _: repository.reviews(7),
+    "commits": lambda repository, _: repository.tests("main"),
+    "compare": lambda repository, _: repository.compare("v1", "v2"),
+    "code-scanning": lambda repository, _: repository.scan("code-scanning", "main"),
+    "example.code-scanning": lambda repository, _: repository.scan("code-scanning", "main"),
+    "example.dependabot": lambda repository, _: repository.scan("dependabot", "main"),
+    "example.secret-scanning": lambda repository, _: repository.scan("secret-scanning", "main"),
+    "branch": lambda repository, _: repository.required_tests("main"),
+    "rules": lambda repository, _: repository.required_tests("main"),
+    "deployments": lambda repository, _: repository.find_deployment(RUN, COMMIT, "production"),
+}
+
+
+@pytest.mark.parametrize("operation", PLACES)
+def test_what_github_answered_is_read_by_the_call_that_asks_for_it(operation: str, server: Faults) -> None:
+    repository = github(server.url, 2)
+    read = next(call for name, call in READS.items() if operation.startswith(name))
+    seen = 0
+    for name, response in recordings("github", operation):
+        seen += 1
+        number = response["body"]["number"] if operation == "pulls.get.200" else 7
+        place = PLACES[operation].replace("/7", f"/{number}")
+        known = {end: Reply(answer) for end, answer in ELSE.items()} | {place: replay(response)}
+
+        def answer(asked: Asked, known: dict[str, Reply] = known) -> Reply:
+            return next(reply for end, reply in known.items() if asked.path.endswith(end))
+
+        server.script = answer
+        error = refused(partial(read, repository, number))
+        # Long lists were recorded page by page, and a page stands here without the others.
+        assert error is None or "it lists" in error.what, name
+    assert seen

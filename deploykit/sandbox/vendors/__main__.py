@@ -10,14 +10,16 @@ from deploykit.sandbox.addresses import Addresses
 from deploykit.sandbox.serving import Listener
 from deploykit.sandbox.vendors import control, datadog, github, railway, slack
 from deploykit.sandbox.vendors.collector import Collector
+from deploykit.sandbox.vendors.github_world import make_world
 from deploykit.sandbox.vendors.platform import Platform
 from deploykit.sandbox.vendors.tap import Tap
 
 
 def make_taps(platform: Platform, collector: Collector, ingest_delay: float) -> dict[str, Tap]:
     """The stand-ins by name."""
+    world = make_world()
     taps = (
-        Tap(github.make_app(), github.GITHUB),
+        Tap(github.make_app(world), github.GITHUB, world),
         Tap(railway.make_app(platform), railway.RAILWAY),
         Tap(datadog.make_app(collector, ingest_delay), datadog.DATADOG),
         Tap(slack.make_app(slack.Workspace()), slack.SLACK),

@@ -1,4 +1,4 @@
-"""The sandbox's own interface to its stand-ins: stop and start them, break them, read what they were asked."""
+"""The sandbox's own interface to its stand-ins: stop, start, break and change them, read what they were asked."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from deploykit.sandbox.calls import Fault
 from deploykit.sandbox.serving import Listener
-from deploykit.sandbox.vendors.tap import Tap
+from deploykit.sandbox.vendors.tap import Tap, merge
 
 
 def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Starlette:
@@ -32,11 +32,21 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
         taps[request.path_params["vendor"]].fault = Fault(**sent) if sent else None
         return JSONResponse({})
 
+    async def change(request: Request) -> JSONResponse:
+        merge(taps[request.path_params["vendor"]].state, await request.json())
+        return JSONResponse({})
+
+    async def restore(request: Request) -> JSONResponse:
+        taps[request.path_params["vendor"]].restore()
+        return JSONResponse({})
+
     return Starlette(
         routes=[
             Route("/ready", ready),
             Route("/{vendor}/calls", calls),
             Route("/{vendor}/fault", fault, methods=["PUT"]),
+            Route("/{vendor}/state", change, methods=["PATCH"]),
+            Route("/{vendor}/state", restore, methods=["DELETE"]),
             Route("/{vendor}/{verb}", switch, methods=["POST"]),
         ]
     )

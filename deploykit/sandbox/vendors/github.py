@@ -1,4 +1,4 @@
-"""A stand-in for the part of GitHub's REST API that tells which commit a release's tag is."""
+"""A stand-in for GitHub's REST API around one repository; what is at `/graphql` is in `github_threads`."""
 
 import time
 from collections.abc import Mapping
@@ -10,226 +10,243 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deploykit.sandbox.addresses import GITHUB_OWNER, GITHUB_REPOSITORY, GITHUB_TOKEN
-from deploykit.sandbox.releases import HEAD, RELEASES, Release, find_release
+from deploykit.sandbox.vendors import github_records as records
+from deploykit.sandbox.vendors import github_threads, github_writes
+from deploykit.sandbox.vendors.github_shapes import View, Views
+from deploykit.sandbox.vendors.github_wire import (
+    DOCUMENTATION,
+    Handler,
+    Limits,
+    by_cursor,
+    guarded,
+    paged,
+    refuse,
+)
+from deploykit.sandbox.vendors.github_world import World, ancestors, resolve
 from deploykit.sandbox.vendors.tap import Operation, Vendor
 
-DOCUMENTATION = "https://docs.github.com/rest"
-LIMIT = 5000
-OWNER_LINKS = [
-    "followers_url",
-    "following_url",
-    "gists_url",
-    "starred_url",
-    "subscriptions_url",
-    "organizations_url",
-    "repos_url",
-    "events_url",
-    "received_events_url",
-]
-REPOSITORY_LINKS = [
-    "archive",
-    "assignees",
-    "blobs",
-    "branches",
-    "collaborators",
-    "comments",
-    "commits",
-    "compare",
-    "contents",
-    "contributors",
-    "deployments",
-    "downloads",
-    "events",
-    "forks",
-    "git_commits",
-    "git_refs",
-    "git_tags",
-    "git",
-    "hooks",
-    "issue_comment",
-    "issue_events",
-    "issues",
-    "keys",
-    "labels",
-    "languages",
-    "merges",
-    "milestones",
-    "notifications",
-    "pulls",
-    "releases",
-    "ssh",
-    "stargazers",
-    "statuses",
-    "subscribers",
-    "subscription",
-    "svn",
-    "tags",
-    "teams",
-    "trees",
-    "clone",
-]
-COUNTS = [
-    "forks",
-    "forks_count",
-    "stargazers_count",
-    "watchers",
-    "watchers_count",
-    "size",
-    "open_issues",
-    "open_issues_count",
-    "subscribers_count",
-    "network_count",
-]
-FLAGS = ("has_projects", "has_wiki", "has_pages", "has_discussions", "archived", "disabled", "fork")
+#: Commits of a comparison that is not paged.
+MOST = 250
 
 
-def person(api: str, login: str, identifier: int, kind: str = "User") -> dict[str, Any]:
-    """A user as GitHub shows one."""
-    url = f"{api}/users/{login}"
-    names = {"login": login, "id": identifier, "node_id": f"U_{identifier}", "type": kind, "site_admin": False}
-    pages = {
-        "avatar_url": f"https://github.com/{login}.png",
-        "gravatar_id": "",
-        "html_url": f"https://github.com/{login}",
-    }
-    return {**names, **pages, "url": url, **{link: f"{url}/{link.removesuffix('_url')}" for link in OWNER_LINKS}}
-
-
-def repository(api: str) -> dict[str, Any]:
-    """The repository as GitHub shows it; clients follow its links, so they lead here too."""
-    name = f"{GITHUB_OWNER}/{GITHUB_REPOSITORY}"
-    url = f"{api}/repos/{name}"
-    about = {"id": 1, "node_id": "R_1", "name": GITHUB_REPOSITORY, "full_name": name, "private": True, "url": url}
-    links = {f"{link}_url": f"{url}/{link}" for link in REPOSITORY_LINKS}
-    times = {"pushed_at": RELEASES[-1].date, "created_at": "2024-01-08T09:00:00Z", "updated_at": RELEASES[-1].date}
-    empty = {"description": "The shop", "homepage": None, "language": "Python", "license": None, "mirror_url": None}
-    rest = {"owner": person(api, GITHUB_OWNER, 10, "Organization"), "html_url": f"https://github.com/{name}"}
-    return {
-        **about,
-        **links,
-        **dict.fromkeys(COUNTS, 0),
-        **dict.fromkeys(FLAGS, False),
-        **times,
-        **empty,
-        **rest,
-        "has_issues": True,
-        "default_branch": "main",
-    }
-
-
-def commit(api: str, release: Release) -> dict[str, Any]:
-    """A release's commit as GitHub shows it."""
-    base = f"{api}/repos/{GITHUB_OWNER}/{GITHUB_REPOSITORY}"
-    url = f"{base}/commits/{release.commit}"
-    signature = {"name": "Dana Example", "email": "dana@example.com", "date": release.date}
-    before = RELEASES[RELEASES.index(release) - 1] if release is not RELEASES[0] else None
-    parents = [{"sha": before.commit, "url": f"{base}/commits/{before.commit}"}] if before else []
-    unsigned = {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
-    tree = {"sha": release.commit[::-1], "url": f"{base}/git/trees/{release.commit[::-1]}"}
-    inner = {"author": signature, "committer": signature, "message": release.title, "tree": tree, "comment_count": 0}
-    author = person(api, "dana", 11)
-    return {
-        "sha": release.commit,
-        "node_id": f"C_{release.commit[:8]}",
-        "url": url,
-        "html_url": f"https://github.com/{GITHUB_OWNER}/{GITHUB_REPOSITORY}/commit/{release.commit}",
-        "comments_url": f"{url}/comments",
-        "commit": {**inner, "url": f"{base}/git/commits/{release.commit}", "verification": unsigned},
-        "author": author,
-        "committer": author,
-        "parents": parents,
-        "stats": {"total": 0, "additions": 0, "deletions": 0},
-        "files": [],
-    }
-
-
-def resolve(ref: str) -> Release | None:
-    """The release that a tag, branch, or full or short commit means."""
-    plain = ref.removeprefix("refs/").removeprefix("tags/").removeprefix("heads/")
-    if plain == "main":
-        return find_release(HEAD)
-    short = [r for r in RELEASES if len(plain) >= 7 and r.commit.startswith(plain)]
-    return find_release(plain) or (short[0] if len(short) == 1 else None)
-
-
-async def show_repository(request: Request) -> JSONResponse:
+async def show_repository(views: Views, _: Request) -> Response:
     """Shows the one repository."""
-    require_repository(request)
-    return JSONResponse(repository(own_address(request)))
+    return JSONResponse(views.full_repository())
 
 
-async def show_commit(request: Request) -> JSONResponse:
-    """Shows a commit by any name of it."""
-    require_repository(request)
+def commit_of(views: Views, request: Request) -> str:
+    """The commit that is asked for by any name of it."""
     ref = request.path_params["ref"]
-    release = resolve(ref)
-    if release is None:
+    found = resolve(views.world, ref)
+    if found is None:
         raise HTTPException(422, f"No commit found for SHA: {ref}")
-    return JSONResponse(commit(own_address(request), release))
+    return found
 
 
-def own_address(request: Request) -> str:
-    """The address that the client used."""
-    return str(request.base_url).rstrip("/")
+async def show_commit(views: Views, request: Request) -> Response:
+    """Shows a commit."""
+    return JSONResponse(views.commit(commit_of(views, request), whole=True))
 
 
-def require_repository(request: Request) -> None:
-    """Refuses a wrong token, and any other repository, as GitHub does."""
-    sent = request.headers.get("authorization", "").split(" ", 1)
-    if sent[0].lower() not in ("bearer", "token") or sent[-1] != GITHUB_TOKEN:
-        raise HTTPException(401, "Bad credentials" if sent[0] else "Requires authentication")
-    asked = (request.path_params["owner"].lower(), request.path_params["repo"].lower())
-    if asked != (GITHUB_OWNER, GITHUB_REPOSITORY):
+async def list_commit_pulls(views: Views, request: Request) -> Response:
+    """Lists the pull requests that brought a commit, or that it stands in."""
+    sha, pulls = commit_of(views, request), views.world["pulls"]
+    return paged(request, [n for n, pull in pulls.items() if sha in (pull["head"], *pull["commits"])], views.pull)
+
+
+async def show_status(views: Views, request: Request) -> Response:
+    """Shows a commit's combined status."""
+    sha = commit_of(views, request)
+    known = range(len(views.world["statuses"].get(sha, [])))
+    return paged(request, known, lambda n: records.status(views, sha, n), lambda s: records.combined(views, sha, s))
+
+
+async def list_runs(views: Views, request: Request) -> Response:
+    """Lists a commit's check runs."""
+    sha, asked = commit_of(views, request), request.query_params
+    shown = [records.run(views, sha, n) for n in range(len(views.world["runs"].get(sha, [])))]
+    shown = [run for run in shown if asked.get("check_name", run["name"]) == run["name"]]
+    shown = [run for run in shown if asked.get("status", run["status"]) == run["status"]]
+    return paged(request, shown, dict, lambda page: {"total_count": len(shown), "check_runs": page})
+
+
+async def compare(views: Views, request: Request) -> Response:
+    """Compares two commits: what the second has and the first has not, oldest first."""
+    base_ref, dots, head_ref = request.path_params["basehead"].partition("...")
+    base, head = resolve(views.world, base_ref), resolve(views.world, head_ref)
+    if not dots or base is None or head is None:
         raise HTTPException(404, "Not Found")
+    before, after = ancestors(views.world, base), ancestors(views.world, head)
+    new, lost = [c for c in after if c not in set(before)], [c for c in before if c not in set(after)]
+    common = [c for c in after if c in set(before)]
+    status = ("diverged" if lost else "ahead") if new else ("behind" if lost else "identical")
+    url, page = f"{views.base}/compare/{base}...{head}", f"{views.web}/compare/{base}...{head}"
+    if not common:
+        raise HTTPException(404, f"No common ancestor between {base_ref} and {head_ref}.")
+
+    def around(commits: list[View]) -> View:
+        return {
+            "url": url,
+            "html_url": page,
+            "permalink_url": page,
+            "diff_url": f"{page}.diff",
+            "patch_url": f"{page}.patch",
+            "base_commit": views.commit(base),
+            "merge_base_commit": views.commit(common[-1]),
+            "status": status,
+            "ahead_by": len(new),
+            "behind_by": len(lost),
+            "total_commits": len(new),
+            "commits": commits,
+            "files": [],
+        }
+
+    return paged(request, new, views.commit, around, MOST)
 
 
-class Limits:
-    """Adds the headers in which GitHub tells its limits."""
-
-    def __init__(self) -> None:
-        self.used = 0
-
-    def headers(self) -> dict[str, str]:
-        """The headers after one more request."""
-        self.used = min(self.used + 1, LIMIT)
-        numbers = {"limit": LIMIT, "remaining": LIMIT - self.used, "used": self.used, "reset": int(time.time()) + 3600}
-        return {f"x-ratelimit-{name}": str(value) for name, value in numbers.items()} | {"x-ratelimit-resource": "core"}
+async def list_pulls(views: Views, request: Request) -> Response:
+    """Lists pull requests, the newest first."""
+    asked = request.query_params
+    shown = [views.pull(number) for number in reversed(views.world["pulls"])]
+    wanted = asked.get("state", "open")
+    shown = [pull for pull in shown if wanted in ("all", pull["state"])]
+    shown = [pull for pull in shown if asked.get("base", pull["base"]["ref"]) == pull["base"]["ref"]]
+    shown = [pull for pull in shown if asked.get("head", pull["head"]["label"]) == pull["head"]["label"]]
+    return paged(request, shown, dict)
 
 
-async def refuse(_: Request, error: Exception) -> Response:
-    """Words an error as GitHub does."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    message = error.detail if isinstance(error, HTTPException) else "Server Error"
-    return JSONResponse({"message": message, "documentation_url": DOCUMENTATION, "status": str(status)}, status)
+def pull_of(views: Views, request: Request) -> str:
+    """The pull request that is asked for."""
+    number = str(request.path_params["number"])
+    if number not in views.world["pulls"]:
+        raise HTTPException(404, "Not Found")
+    return number
 
 
-def make_app() -> Starlette:
+async def show_pull(views: Views, request: Request) -> Response:
+    """Shows a pull request, and whether it can be merged."""
+    return JSONResponse(views.whole_pull(pull_of(views, request)))
+
+
+async def list_reviews(views: Views, request: Request) -> Response:
+    """Lists reviews in the order in which they were given."""
+    number = pull_of(views, request)
+    known = range(len(views.world["pulls"][number]["reviews"]))
+    return paged(request, known, lambda index: views.review(number, index))
+
+
+async def list_comments(views: Views, request: Request) -> Response:
+    """Lists review comments."""
+    number = pull_of(views, request)
+    known = range(len(views.world["pulls"][number]["threads"]))
+    return paged(request, known, lambda index: views.comment(number, index))
+
+
+def lister(scanner: str) -> Handler:
+    """Lists a scanner's alerts, the newest first."""
+
+    async def list_alerts(views: Views, request: Request) -> Response:
+        asked = request.query_params
+        wanted = set(filter(None, asked.get("state", "").split(",")))
+        grave = set(filter(None, asked.get("severity", "").split(",")))
+        keys = []
+        for index, known in enumerate(views.world["alerts"][scanner]):
+            elsewhere = scanner == "code-scanning" and asked.get("ref") not in (
+                None,
+                known.get("ref", asked.get("ref")),
+            )
+            in_state = not wanted or known.get("state", "open") in wanted
+            if in_state and not elsewhere and (not grave or known.get("severity") in grave):
+                keys.append(index)
+        keys.reverse()
+        listing = by_cursor if scanner == "dependabot" else paged
+        hidden = {"secret": None} if asked.get("hide_secret") == "true" else {}
+        return listing(request, keys, lambda index: {**records.alert(views, scanner, index), **hidden})
+
+    return list_alerts
+
+
+async def show_protection(views: Views, request: Request) -> Response:
+    """Shows what protects the main branch."""
+    required = views.world["required"]["protection"]
+    if required is None or request.path_params["branch"] != views.world["branch"]:
+        raise HTTPException(404, "Branch not protected")
+    url = f"{views.base}/branches/{views.world['branch']}/protection"
+    checks = {
+        "url": f"{url}/required_status_checks",
+        "strict": True,
+        "contexts": required,
+        "contexts_url": f"{url}/required_status_checks/contexts",
+        "checks": [{"context": name, "app_id": None} for name in required],
+    }
+    off = {name: {"enabled": False} for name in ("required_linear_history", "allow_force_pushes", "allow_deletions")}
+    admins = {"url": f"{url}/enforce_admins", "enabled": True}
+    return JSONResponse({"url": url, "required_status_checks": checks, "enforce_admins": admins, **off})
+
+
+async def list_rules(views: Views, request: Request) -> Response:
+    """Lists the rules for a branch."""
+    source = {"ruleset_source_type": "Repository", "ruleset_source": views.name, "ruleset_id": 1}
+    rules: list[View] = [{"type": "deletion", **source}]
+    required = views.world["required"]["rules"]
+    if required:
+        checks = [{"context": name} for name in required]
+        parameters = {"required_status_checks": checks, "strict_required_status_checks_policy": True}
+        rules.append({"type": "required_status_checks", "parameters": parameters, **source})
+    return paged(request, rules, dict)
+
+
+BASE = "/repos/{owner}/{repo}"
+READS: Mapping[str, Handler] = {
+    "": show_repository,
+    "/commits/{ref:path}/status": show_status,
+    "/commits/{ref:path}/check-runs": list_runs,
+    "/commits/{ref:path}/pulls": list_commit_pulls,
+    "/commits/{ref:path}": show_commit,
+    "/compare/{basehead:path}": compare,
+    "/pulls": list_pulls,
+    "/pulls/{number:int}": show_pull,
+    "/pulls/{number:int}/reviews": list_reviews,
+    "/pulls/{number:int}/comments": list_comments,
+    "/code-scanning/alerts": lister("code-scanning"),
+    "/dependabot/alerts": lister("dependabot"),
+    "/secret-scanning/alerts": lister("secret-scanning"),
+    "/branches/{branch:path}/protection": show_protection,
+    "/rules/branches/{branch:path}": list_rules,
+    **github_writes.READS,
+}
+
+
+def make_app(world: World) -> Starlette:
     """The stand-in's application."""
-    limits, base = Limits(), "/repos/{owner}/{repo}"
-
-    def limited(handler: Any) -> Any:
-        async def answer(request: Request) -> Response:
-            response: Response = await handler(request)
-            response.headers.update(limits.headers())
-            return response
-
-        return answer
-
-    routes = [Route(base, limited(show_repository)), Route(base + "/commits/{ref:path}", limited(show_commit))]
-    return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+    limits = Limits(world)
+    routes = [Route(BASE + path, guarded(world, limits, handler)) for path, handler in READS.items()]
+    writes = [
+        Route(BASE + path, guarded(world, limits, handler), methods=["POST"])
+        for path, handler in github_writes.WRITES.items()
+    ]
+    graphql = Route("/graphql", guarded(world, limits, github_threads.answer), methods=["POST"])
+    return Starlette(routes=[*routes, *writes, graphql], exception_handlers={HTTPException: refuse})
 
 
-def describe(request: Request, _: bytes) -> Operation:
-    """Names an operation by its method and path."""
-    return Operation(f"{request.method} {request.url.path}", request.method != "GET", request.url.query[:200])
+def describe(request: Request, body: bytes) -> Operation:
+    """Names an operation by its method and path. A question in GraphQL is asked with POST and changes nothing."""
+    asks = request.method == "GET" or request.url.path == "/graphql"
+    return Operation(
+        f"{request.method} {request.url.path}",
+        not asks,
+        request.url.query[:200] or body[:200].decode("utf-8", "replace"),
+    )
 
 
 def failure(status: int) -> tuple[Any, Mapping[str, str]]:
     """What GitHub says with that status."""
     if status == 429:
-        headers = {"retry-after": "1", "x-ratelimit-remaining": "0", "x-ratelimit-limit": str(LIMIT)}
-        return {"message": "API rate limit exceeded", "documentation_url": DOCUMENTATION}, headers
+        reset = str(int(time.time()) + 1)
+        headers = {"retry-after": "1", "x-ratelimit-remaining": "0", "x-ratelimit-limit": "5000"}
+        return {"message": "API rate limit exceeded", "documentation_url": DOCUMENTATION}, headers | {
+            "x-ratelimit-reset": reset
+        }
     return {"message": "Server Error", "documentation_url": DOCUMENTATION}, {}
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -36,10 +37,18 @@ class Vendor:
 
 
 class Tap:
-    """Wraps a stand-in's application."""
+    """Wraps a stand-in's application.
 
-    def __init__(self, app: ASGIApp, vendor: Vendor) -> None:
+    Args:
+        app: The application.
+        vendor: Whose it is.
+        state: What it knows, if that is plain data: a test changes it in place, and has it as it was again.
+    """
+
+    def __init__(self, app: ASGIApp, vendor: Vendor, state: dict[str, Any] | None = None) -> None:
         self.app, self.vendor = app, vendor
+        self.state = {} if state is None else state
+        self._start = deepcopy(self.state)
         self.calls: list[Call] = []
         self.fault: Fault | None = None
 
@@ -60,6 +69,11 @@ class Tap:
         status = self.broken_status(fault, answer.status)
         self.calls.append(Call(**asdict(operation), at=began, status=status, applied=applied))
         await self.reply(fault, answer, scope, receive, send)
+
+    def restore(self) -> None:
+        """What the stand-in knows is as it was at the start."""
+        self.state.clear()
+        self.state.update(deepcopy(self._start))
 
     def take(self, name: str) -> Fault | None:
         """The fault for this request, counted down."""
@@ -109,6 +123,16 @@ class Answer:
 def breaks(fault: Fault) -> bool:
     """Whether the fault changes the answer, and does not only delay it."""
     return bool(fault.status or fault.reset or fault.garbage)
+
+
+def merge(state: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Change plain data in place, as a merge patch does (RFC 7396), but for null, which is a value here."""
+    for key, value in changes.items():
+        held = state.get(key)
+        if isinstance(held, dict) and isinstance(value, dict):
+            merge(held, value)
+        else:
+            state[key] = value
 
 
 def replay(body: bytes) -> Receive:
