@@ -12,15 +12,24 @@ from pydantic import Field, ValidationError
 from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
+from deploykit.settings.contacts import ContactSettings, ContactsSettings
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
 from deploykit.settings.rules import LimitsSettings, PersonSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
-from deploykit.settings.vendors import ChatSettings, GithubSettings, MetricsSettings
+from deploykit.settings.vendors import (
+    ChatSettings,
+    ErrorsSettings,
+    FlagsSettings,
+    GithubSettings,
+    MetricsSettings,
+    PagerSettings,
+)
 
 __all__ = [
     "FILE",
     "MODE",
     "VARIABLE",
+    "ContactSettings",
     "EnvironmentSettings",
     "MetricsSettings",
     "PersonSettings",
@@ -52,6 +61,10 @@ class Settings(Record):
     metrics: MetricsSettings
     limits: LimitsSettings = LimitsSettings()
     chat: ChatSettings
+    errors: ErrorsSettings | None = None
+    pager: PagerSettings | None = None
+    flags: FlagsSettings | None = None
+    contacts: ContactsSettings = ContactsSettings()
     shift: ShiftSettings = ShiftSettings()
     people: dict[str, PersonSettings] = Field(default_factory=dict)
     signing: SigningSettings

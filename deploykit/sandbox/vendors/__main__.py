@@ -17,6 +17,7 @@ from deploykit.sandbox.vendors import (
     pagerduty_account,
     railway,
     sentry,
+    sentry_state,
     slack,
     unleash,
 )
@@ -30,7 +31,7 @@ TLS = frozenset({"pagerduty"})
 
 def make_taps(platform: Platform, collector: Collector, ingest_delay: float) -> dict[str, Tap]:
     """The stand-ins by name."""
-    tracker, pager, flags = sentry.Sentry(), pagerduty_account.Account(), unleash.Unleash()
+    tracker, pager, flags = sentry_state.Sentry(), pagerduty_account.Account(), unleash.Unleash()
     taps = (
         Tap(github.make_app(), github.GITHUB),
         Tap(railway.make_app(platform), railway.RAILWAY),
