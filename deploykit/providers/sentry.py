@@ -69,7 +69,7 @@ class SentryErrors:
         def once() -> ErrorProject:
             found = mapping(self._rest.get(f"{self._project}/"), "the answer")
             slug, status = text(found.get("slug"), "slug"), text(found.get("status"), "status")
-            if known.project not in {slug, found.get("id")}:
+            if known.project not in (slug, found.get("id")):
                 raise Fault(Why.GARBLED, f"it is the project {words(slug)}")
             url = f"{known.url.rstrip('/')}/organizations/{known.organization}/projects/{quote(slug, safe='')}/"
             return ErrorProject(name=slug, status=status, active=status == "active", url=url)
@@ -102,7 +102,7 @@ class SentryErrors:
             if text(found.get("version"), "version") != self._version(release):
                 raise Fault(Why.GARBLED, f"it is the release {found['version']}")
             projects = [mapping(one, "a project") for one in listing(found.get("projects"), "projects")]
-            return any(self._settings.project in {one.get("slug"), str(one.get("id"))} for one in projects)
+            return any(self._settings.project in (one.get("slug"), str(one.get("id"))) for one in projects)
 
         return attempt(replace(self._call, what=f"release {release}"), once)
 

@@ -29,7 +29,10 @@ def replay(response: dict[str, Any]) -> Reply:
     return Reply(body.encode() if isinstance(body, str) else body, response["status"], headers)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "envoy" not in case.name], ids=lambda case: case.name)
+RECORDED = [case for case in CASES if case.name.split(".")[0] in {"github", "datadog", "slack", "railway"}]
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.name)
 def test_every_recording_is_read_or_refused(case: Case, server: Faults, slept: list[float]) -> None:
     vendor = case.name.split(".")[0]
     call = case.at(server.url)
