@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -75,10 +75,11 @@ class PagerdutyPager:
             Rejected: PagerDuty refused, an answer of no use, or too many pages to be sure.
         """
         what = f"who is on call by {self._settings.escalation_policy}"
+        # PagerDuty takes whole seconds: a turn that begins within the last one belongs to the span.
         asked = {
             "escalation_policy_ids[]": [self._settings.escalation_policy],
             "since": _stamp(start),
-            "until": _stamp(end),
+            "until": _stamp(end + timedelta(seconds=1)),
         }
         listed = list(self._pages(what, "/oncalls", "oncalls", asked))
         with worded(replace(self._call, what=what)):

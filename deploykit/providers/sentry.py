@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -113,7 +113,8 @@ class SentryErrors:
             Unreachable, Rejected: As `project`.
         """
         asked = {**self._scope(), "field": "sum(session)", "query": f"release:{_quoted(self._version(release))}"}
-        span = {"start": _stamp(start), "end": _stamp(end), "interval": "1h"}
+        # Sentry takes whole seconds, and what arrived in the last one counts.
+        span = {"start": _stamp(start), "end": _stamp(end + timedelta(seconds=1)), "interval": "1h"}
 
         def once() -> int:
             found = mapping(self._rest.get(f"{self._here}/sessions/", {**asked, **span}), "the answer")

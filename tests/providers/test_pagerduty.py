@@ -53,7 +53,7 @@ def test_turns_are_read_through_all_pages_and_each_user_is_asked_for_once(server
     assert [asked.path for asked in server.asked].count("/users/ines") == 1
     first = server.asked[0]
     assert first.query["escalation_policy_ids[]"] == ["PPOLICY"]
-    assert (first.query["since"], first.query["until"]) == (["2026-11-23T03:10:00Z"], ["2026-11-23T03:13:00Z"])
+    assert (first.query["since"], first.query["until"]) == (["2026-11-23T03:10:00Z"], ["2026-11-23T03:13:01Z"])
     assert first.headers["authorization"] == f"Token token={TOKEN}"
     assert first.headers["accept"] == "application/vnd.pagerduty+json;version=2"
 
