@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploykit.model import Evidence, Json, Plan
-from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+from deploykit.ports import Chat, Errors, Flags, Http, Logs, Metrics, Pager, Platform, Repository, Router
 from deploykit.settings import EnvironmentSettings, Settings
 
 
@@ -32,6 +32,26 @@ class Ports(Protocol):
     @property
     def metrics(self) -> Metrics:
         """Where the numbers come from."""
+        ...
+
+    @property
+    def logs(self) -> Logs:
+        """What the service writes down."""
+        ...
+
+    @property
+    def errors(self) -> Errors:
+        """Where its errors are tracked."""
+        ...
+
+    @property
+    def pager(self) -> Pager:
+        """Who is on call."""
+        ...
+
+    @property
+    def flags(self) -> Flags:
+        """Its feature flags."""
         ...
 
     @property

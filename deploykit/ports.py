@@ -307,3 +307,161 @@ class Chat(Protocol):
     def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:
         """Post a message marked with the run and its kind."""
         ...
+
+    def channel(self, name: str) -> str | None:
+        """The id of a channel, or None where there is none that we may see."""
+        ...
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of the service's logs: when, how bad (the vendor's word: info, error), whose, and what it says."""
+
+    at: datetime
+    status: str
+    service: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ErrorProject:
+    """Where the errors of the service are tracked: its name there, the vendor's word for its state, and its page."""
+
+    name: str
+    status: str
+    active: bool
+    url: str
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Errors of one kind.
+
+    Attributes:
+        level: The vendor's word: `fatal`, `error`, `warning`.
+        count: How often it happened.
+        users: How many users met it.
+        url: Its own page.
+    """
+
+    id: str
+    title: str
+    level: str
+    count: int
+    users: int
+    first_seen: datetime | None
+    last_seen: datetime | None
+    url: str
+
+
+@dataclass(frozen=True)
+class RecordedDeploy:
+    """A deployment as the tracker of errors knows it: its id, its name there, where it went, and when it ended."""
+
+    id: str
+    name: str
+    environment: str
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class OnCall:
+    """One person's turn.
+
+    Attributes:
+        level: 1 is called first.
+        start: When it begins; None is: it has no beginning.
+        end: When it ends; None is: it has no end.
+        reachable: Whether the person is still there and has a way to be reached.
+        url: The person's own page.
+    """
+
+    id: str
+    name: str
+    level: int
+    start: datetime | None
+    end: datetime | None
+    reachable: bool
+    url: str
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident at the pager's vendor: its id, the vendor's word for its state, its title and its page."""
+
+    id: str
+    status: str
+    title: str
+    url: str
+
+
+class Logs(Protocol):
+    """What the service writes down, where it is collected. Queries are in the vendor's own language."""
+
+    def count(self, query: str, start: datetime, end: datetime) -> int:
+        """How many lines match; what has not been indexed yet is not counted."""
+        ...
+
+    def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
+        """The newest lines that match, at most `limit`, newest first."""
+        ...
+
+
+class Errors(Protocol):
+    """Where the errors of the service are tracked. A release goes by its tag."""
+
+    def project(self) -> ErrorProject:
+        """The service's project; `Rejected` where there is none."""
+        ...
+
+    def active_keys(self) -> int:
+        """How many keys the service may send errors with now."""
+        ...
+
+    def registered(self, release: str) -> bool:
+        """Whether the release is known there, for this project."""
+        ...
+
+    def sessions(self, release: str, start: datetime, end: datetime) -> int:
+        """How many sessions of the release were heard of: none says that nothing arrives."""
+        ...
+
+    def new_issues(self, release: str) -> tuple[Issue, ...]:
+        """The unresolved issues that were first seen in the release."""
+        ...
+
+    def fatal_issues(self, since: datetime) -> tuple[Issue, ...]:
+        """The fatal issues that were seen since then, whoever has dealt with them meanwhile."""
+        ...
+
+    def deploy(self, release: str, name: str) -> RecordedDeploy | None:
+        """The deploy of the release that was recorded under this name, if there is one."""
+        ...
+
+    def record_deploy(self, release: str, name: str, *, start: datetime, end: datetime) -> RecordedDeploy:
+        """Register the release and record its deploy, or find the one that was recorded under this name."""
+        ...
+
+
+class Pager(Protocol):
+    """Who is on call, and how they are called."""
+
+    def on_call(self, start: datetime, end: datetime) -> tuple[OnCall, ...]:
+        """Every turn that touches this span, of all levels, by level and beginning."""
+        ...
+
+    def find(self, key: str) -> Incident | None:
+        """The newest incident that was opened under this key, if there is one."""
+        ...
+
+    def open(self, key: str, title: str, details: str) -> Incident:
+        """Open an incident under this key; `Rejected` where one is open."""
+        ...
+
+
+class Flags(Protocol):
+    """The service's feature flags."""
+
+    def enabled(self, name: str) -> bool | None:
+        """Whether the flag can be on for anybody in this environment; None where there is no such flag."""
+        ...

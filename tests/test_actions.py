@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from deploykit.context import Context, StopAskedError
 from deploykit.errors import Rejected, Unreachable, UsageError
 from deploykit.model import Kind, Outcome, Result, canonical
 from deploykit.platforms import newest, wait_for
+from deploykit.ports import Incident
 from deploykit.run import Run
 from tests.world import COMMITS, Fault, World, answered, deployment
 
@@ -173,38 +175,115 @@ def test_a_rollback_that_does_not_come_up_fails_and_says_that_traffic_is_on_live
 # --- tell the team
 
 
+def without_pager(context: Context) -> Context:
+    return replace(context, settings=context.settings.model_copy(update={"pager": None}))
+
+
 def test_the_team_is_told_once_with_reason_and_run(world: World, run: Run, context: Context) -> None:
     run.append("rollback.asked", data={"reason": "10 % failed"})  # type: ignore[arg-type]  # the word itself
-    step = only(RolledBack(context))
-    assert step.probe() is False
-    first = step.do("op")
-    assert step.do("op") == {**first, "found": "posted before"}
-    assert world.effects == ["post rolled-back"]
+    chat, pager = RolledBack(context).steps()
+    assert (chat.probe(), pager.probe()) == (False, False)
+    first, opened = chat.do("op"), pager.do("op")
+    assert chat.do("op") == {**first, "found": "posted before"}
+    assert pager.do("op") == {**opened, "found": "opened before"}
+    assert world.effects == ["post rolled-back", f"open deploykit/{run.id}"]
     text = world.messages[0][1].text
     assert "shop v2 in production was rolled back; v1 serves. Reason: 10 % failed." in text
     assert run.id in text
-    assert step.settle().outcome is Outcome.PASS
+    assert [step.probe() for step in (chat, pager)] == [True, True]
+    results = [step.settle() for step in (chat, pager)]
+    assert [(result.item, result.outcome) for result in results] == [
+        ("rollback.notified/chat", Outcome.PASS),
+        ("rollback.notified/pager", Outcome.PASS),
+    ]
+    assert results[1].evidence.links == {"incident Q1": "https://pager.example/incidents/Q1"}
 
 
-def test_a_message_that_is_not_there_afterwards_fails(world: World, context: Context) -> None:
-    world.fail("chat.post", Fault.LYING)
-    step = only(RolledBack(context))
+def test_without_a_pager_the_chat_is_told_and_says_so(world: World, context: Context) -> None:
+    step = only(RolledBack(without_pager(context)))
     step.do("op")
     result = step.settle()
-    assert (result.outcome, result.mend) == (Outcome.FAIL, "tell #deployments yourself")
+    assert (step.id, result.outcome) == ("rollback.notified/chat", Outcome.PASS)
+    assert "[pager]" in str(result.evidence.facts["pager"])
+    assert world.effects == ["post rolled-back"]
+
+
+@pytest.mark.parametrize("fault", [Fault.DOWN, Fault.REJECTED])
+def test_a_pager_that_fails_fails_alone_and_after_the_chat(world: World, context: Context, fault: Fault) -> None:
+    world.broken["pager.find"] = world.broken["pager.open"] = fault
+    chat, pager = RolledBack(context).steps()
+    chat.do("op")
+    assert chat.settle().outcome is Outcome.PASS
+    with pytest.raises((Unreachable, Rejected)):
+        pager.do("op")
+    assert world.effects == ["post rolled-back"]
+
+
+def test_an_incident_whose_answer_was_lost_is_found_and_not_opened_again(world: World, context: Context) -> None:
+    world.fail("pager.open", Fault.LOST)
+    _, pager = RolledBack(context).steps()
+    with pytest.raises(Unreachable):
+        pager.do("op")
+    assert pager.probe() is True
+    assert "found" in pager.do("op")
+    assert len(world.incidents) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "mend"),
+    [("chat.post", 0, "tell #deployments yourself"), ("pager.open", 1, "open the incident yourself; the chat knows")],
+)
+def test_what_is_not_there_afterwards_fails(world: World, context: Context, call: str, number: int, mend: str) -> None:
+    world.fail(call, Fault.LYING)
+    step = RolledBack(context).steps()[number]
+    step.do("op")
+    result = step.settle()
+    assert (result.outcome, result.mend) == (Outcome.FAIL, mend)
 
 
 # --- the incident report
 
 
-def test_the_incident_report_is_written_whole(run: Run, context: Context) -> None:
+def test_the_incident_report_is_written_whole_and_links_the_incident(world: World, run: Run, context: Context) -> None:
+    RolledBack(context).steps()[1].do("op")
     step = only(IncidentReport(context))
     assert step.probe is Unseen.REPEAT, "writing it again does no harm"
     facts = step.do("op")
-    assert (run.folder / "incident.md").read_text("utf-8") == "# Incident\n\nIt went back.\n"
-    assert step.settle().summary == "incident.md lies in the run's folder, 3 lines"
+    assert (run.folder / "incident.md").read_text("utf-8") == (
+        "# Incident\n\nIt went back.\n\n## At the pager\n\n"
+        "- Incident Q1, triggered: shop v2 in production was rolled back <https://pager.example/incidents/Q1>\n"
+    )
+    assert step.settle().summary == "incident.md lies in the run's folder, 7 lines"
     assert only(IncidentReport(context)).settle().outcome is Outcome.PASS
     assert only(IncidentReport(context)).do("op") == facts
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(Fault.DOWN, "It could not be asked: pager.find did not answer"), (None, "No incident was opened.")],
+)
+def test_the_incident_report_is_written_whatever_the_pager_says(
+    world: World, run: Run, context: Context, fault: Fault | None, said: str
+) -> None:
+    world.broken |= {"pager.find": fault} if fault else {}
+    only(IncidentReport(context)).do("op")
+    assert said in (run.folder / "incident.md").read_text("utf-8")
+    only(IncidentReport(without_pager(context))).do("op")
+    assert "No pager is set." in (run.folder / "incident.md").read_text("utf-8")
+
+
+def test_what_the_pager_says_is_neither_markup_nor_a_link_in_the_report(
+    world: World, run: Run, context: Context
+) -> None:
+    hostile = "[click](https://evil.example) <script>\u202e\n# Heading"
+    world.incidents[f"deploykit/{run.id}"] = Incident(hostile, hostile, hostile, "javascript:alert(1)>")
+    only(IncidentReport(context)).do("op")
+    written = (run.folder / "incident.md").read_text("utf-8").partition("## At the pager")[2]
+    assert "<script>" not in written.replace("\\<", "")
+    assert "[click]" not in written.replace("\\[", "")
+    assert "\n#" not in written
+    assert "\u202e" not in written
+    assert "<javascript" not in written
 
 
 # --- traffic

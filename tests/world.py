@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import takewhile
@@ -35,10 +35,16 @@ from deploykit.ports import (
     Change,
     Comparison,
     Deployment,
+    ErrorProject,
+    Incident,
+    Issue,
+    LogLine,
     Message,
     Metrics,
+    OnCall,
     PullRequest,
     Recorded,
+    RecordedDeploy,
     Review,
     Scan,
     Test,
@@ -77,6 +83,21 @@ guard = "1s"
 
 [rules]
 quiet_days = []
+"""
+
+VENDORS = """
+[errors]
+organization = "example"
+project = "shop"
+token = "env:SENTRY_TOKEN"
+[pager]
+token = "env:PAGERDUTY_TOKEN"
+from = "deploy@example.com"
+escalation_policy = "PPOLICY"
+service = "PSERVIC"
+[flags]
+url = "https://flags.example.com"
+token = "env:UNLEASH_TOKEN"
 """
 
 
@@ -136,6 +157,21 @@ class World:
     scans: dict[str, Scan] = field(default_factory=dict)
     recorded: dict[tuple[str, str, str], Recorded] = field(default_factory=dict)
     messages: list[tuple[str, Message]] = field(default_factory=list)
+    project: ErrorProject = field(
+        default_factory=lambda: ErrorProject("shop", "active", active=True, url="https://errors.example")
+    )
+    keys: int = 1
+    registered: set[str] = field(default_factory=lambda: {"v1", "v2"})
+    sessions: dict[str, int] = field(default_factory=lambda: {"v1": 500, "v2": 500})
+    new_issues: dict[str, tuple[Issue, ...]] = field(default_factory=dict)
+    fatal_issues: tuple[Issue, ...] = ()
+    deploys: dict[tuple[str, str], RecordedDeploy] = field(default_factory=dict)
+    logged: int = 1000
+    log_lines: list[LogLine] = field(default_factory=list)
+    turns: list[OnCall] = field(default_factory=lambda: [turn("Ines")])
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    flags: dict[str, bool] = field(default_factory=dict)
+    channels: set[str] = field(default_factory=lambda: {"deployments", "database-oncall", "infra-oncall"})
     pauses: list[Callable[[], None]] = field(default_factory=list)
     guard_calls: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
@@ -274,6 +310,22 @@ def deployment(name: str, commit: str, state: str = "running", *, can_roll_back:
 
 def answered(status: int = 200, body: Json | None = None, text: str = "", seconds: float = 0.01) -> Answered:
     return Answered(status, body, text, seconds, {})
+
+
+def log_line(status: str = "critical", message: str = "out of memory") -> LogLine:
+    return LogLine(datetime.now(UTC), status, "shop", message)
+
+
+def issue(title: str = "KeyError: 'price'", level: str = "error") -> Issue:
+    seen = datetime.now(UTC)
+    return Issue("1", title, level, 3, 2, seen, seen, "https://errors.example/1")
+
+
+def turn(name: str, start: float | None = None, end: float | None = None, **more: Any) -> OnCall:
+    """Somebody's turn, in seconds from now; always where there is none."""
+    ends = (None if at is None else datetime.now(UTC) + timedelta(seconds=at) for at in (start, end))
+    given = {"level": 1, "reachable": True, "url": f"https://pager.example/{name}", **more}
+    return OnCall(name.lower(), name, start=next(ends), end=next(ends), **given)
 
 
 class FakeGuard:
@@ -436,7 +488,93 @@ class FakeRepository(_Port):
         return made
 
 
+class FakeLogs(_Port):
+    """Finds the lines whose status a query names; a query that names none counts everything that was logged."""
+
+    def count(self, query: str, start: datetime, end: datetime) -> int:
+        self.world.ask("logs.count")
+        return len(self._found(query, start, end)) if "status:" in query else self.world.logged
+
+    def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
+        self.world.ask("logs.search")
+        return tuple(self._found(query, start, end)[:limit])
+
+    def _found(self, query: str, start: datetime, end: datetime) -> list[LogLine]:
+        return [line for line in self.world.log_lines if line.status in query and start <= line.at <= end]
+
+
+class FakeErrors(_Port):
+    def project(self) -> ErrorProject:
+        self.world.ask("errors.project")
+        return self.world.project
+
+    def active_keys(self) -> int:
+        self.world.ask("errors.active_keys")
+        return self.world.keys
+
+    def registered(self, release: str) -> bool:
+        self.world.ask("errors.registered")
+        return release in self.world.registered
+
+    def sessions(self, release: str, start: datetime, end: datetime) -> int:
+        self.world.ask("errors.sessions")
+        assert start < end
+        return self.world.sessions.get(release, 0)
+
+    def new_issues(self, release: str) -> tuple[Issue, ...]:
+        self.world.ask("errors.new_issues")
+        return self.world.new_issues.get(release, ())
+
+    def fatal_issues(self, since: datetime) -> tuple[Issue, ...]:
+        self.world.ask("errors.fatal_issues")
+        return tuple(one for one in self.world.fatal_issues if one.last_seen is None or one.last_seen >= since)
+
+    def deploy(self, release: str, name: str) -> RecordedDeploy | None:
+        self.world.ask("errors.deploy")
+        return self.world.deploys.get((release, name))
+
+    def record_deploy(self, release: str, name: str, *, start: datetime, end: datetime) -> RecordedDeploy:
+        assert start <= end
+        known = self.world.deploys
+        if (release, name) not in known:
+            made = RecordedDeploy(str(len(known) + 1), name, "production", end)
+            self.world.change("errors.record_deploy", f"record {name}", lambda: known.update({(release, name): made}))
+            self.world.registered.add(release)
+            return made
+        return known[release, name]
+
+
+class FakePager(_Port):
+    def on_call(self, start: datetime, end: datetime) -> tuple[OnCall, ...]:
+        self.world.ask("pager.on_call")
+        seen = [t for t in self.world.turns if (t.start is None or t.start < end) and (t.end is None or t.end > start)]
+        return tuple(sorted(seen, key=lambda t: (t.level, t.start or start)))
+
+    def find(self, key: str) -> Incident | None:
+        self.world.ask("pager.find")
+        return self.world.incidents.get(key)
+
+    def open(self, key: str, title: str, details: str) -> Incident:  # noqa: ARG002 - the port's
+        known = self.world.incidents
+        if key in known and known[key].status != "resolved":
+            raise Rejected(f"an incident {key} is open", where="pager")
+        number = f"Q{len(known) + 1}"
+        made = Incident(number, "triggered", title, f"https://pager.example/incidents/{number}")
+        self.world.change("pager.open", f"open {key}", lambda: known.update({key: made}))
+        return made
+
+
+class FakeFlags(_Port):
+    def enabled(self, name: str) -> bool | None:
+        self.world.ask("flags.enabled")
+        return self.world.flags.get(name)
+
+
 class FakeChat(_Port):
+    def channel(self, name: str) -> str | None:
+        self.world.ask("chat.channel")
+        return f"C-{name}" if name in self.world.channels else None
+
     def find(self, channel: str, run: str, *, kind: str) -> Message | None:
         self.world.ask("chat.find")
         found = [m for k, m in self.world.messages if (k, m.channel, m.run) == (kind, channel, run)]
@@ -455,6 +593,10 @@ FAKES: dict[str, type[_Port]] = {
     "metrics": FakeMetrics,
     "repository": FakeRepository,
     "chat": FakeChat,
+    "logs": FakeLogs,
+    "errors": FakeErrors,
+    "pager": FakePager,
+    "flags": FakeFlags,
 }
 
 
@@ -466,7 +608,8 @@ def inject(world: World, patch: pytest.MonkeyPatch) -> None:
         made = fake(world)
         module.connect = lambda _settings, _environment, made=made: made  # type: ignore[attr-defined]  # ours
         patch.setitem(sys.modules, module.__name__, module)
-        adapters[port] = dict.fromkeys(providers.ADAPTERS[port], module.__name__)
+        names = providers.ADAPTERS.get(port) or ("datadog",)
+        adapters[port] = dict.fromkeys(names, module.__name__)
     patch.setattr(providers, "ADAPTERS", adapters)
     patch.setattr(ssh, "verify", _remembering(ssh.verify))
     assert send_back.__kwdefaults__ is not None
@@ -501,7 +644,7 @@ def make_team(home: Path) -> None:
     }.items():
         assert old in text
         text = text.replace(old, new)
-    (home / "deploykit.toml").write_text(text + SHIFT, "utf-8")
+    (home / "deploykit.toml").write_text(text + SHIFT + VENDORS, "utf-8")
     assert team.settings().shift.time_scale == 6000
 
 

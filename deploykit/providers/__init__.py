@@ -13,9 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from deploykit.errors import UsageError
+from deploykit.providers._needed import needed
 
 if TYPE_CHECKING:
-    from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+    from deploykit.ports import Chat, Errors, Flags, Http, Logs, Metrics, Pager, Platform, Repository, Router
     from deploykit.settings import EnvironmentSettings, Settings
 
 #: Kind of port, name in the settings, module.
@@ -24,18 +25,21 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "router": {"envoy": "deploykit.providers.envoy"},
     "platform": {"railway": "deploykit.providers.railway"},
     "metrics": {"datadog": "deploykit.providers.datadog"},
+    "errors": {"sentry": "deploykit.providers.sentry"},
+    "pager": {"pagerduty": "deploykit.providers.pagerduty"},
+    "flags": {"unleash": "deploykit.providers.unleash"},
     "repository": {"github": "deploykit.providers.github"},
     "chat": {"slack": "deploykit.providers.slack"},
 }
 #: The adapters whose client is an extra of the same name.
-EXTRAS = frozenset({"railway", "datadog", "github", "slack"})
+EXTRAS = frozenset({"railway", "datadog", "github", "slack", "pagerduty"})
 
 
 @dataclass(frozen=True)
 class Connections:
     """Every outside system of an environment, connected when first used: a `context.Ports`.
 
-    Each property may raise `UsageError`: a secret is not there, or the adapter's client is not installed.
+    Each property may raise `UsageError`: a section or a secret is not there, or the adapter's client is not installed.
     """
 
     settings: Settings
@@ -60,6 +64,26 @@ class Connections:
     def metrics(self) -> Metrics:
         """Where the numbers come from."""
         return cast("Metrics", self._adapter("metrics", self.settings.metrics.kind))
+
+    @cached_property
+    def logs(self) -> Logs:
+        """What the service writes down."""
+        return cast("Logs", self._adapter("logs", self.settings.metrics.kind))
+
+    @cached_property
+    def errors(self) -> Errors:
+        """Where its errors are tracked."""
+        return cast("Errors", self._adapter("errors", needed(self.settings.errors, "errors").kind))
+
+    @cached_property
+    def pager(self) -> Pager:
+        """Who is on call."""
+        return cast("Pager", self._adapter("pager", needed(self.settings.pager, "pager").kind))
+
+    @cached_property
+    def flags(self) -> Flags:
+        """Its feature flags."""
+        return cast("Flags", self._adapter("flags", needed(self.settings.flags, "flags").kind))
 
     @cached_property
     def repository(self) -> Repository:

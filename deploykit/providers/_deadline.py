@@ -1,39 +1,43 @@
-"""A deadline for a whole answer, for clients that only know one for each read of the connection."""
+"""A whole answer in time: clients time each read alone, so one that drips in would never be late."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import TypeVar
 
 from deploykit.providers._faults import Fault, Why
 
+#: Seconds beyond a client's own time-outs, which say more about what happened and so shall come first.
+GRACE = 0.5
+
 T = TypeVar("T")
 
 
-def within(seconds: float, once: Callable[[], T]) -> T:
-    """What `once` returns or raises, if that is in time.
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Do a call of a vendor's client, and wait for it no longer than this.
 
-    A call that is given up goes on in a thread of its own, which ends with its connection or with the process: whatever
-    it uses must not be used again.
+    Its thread is left to itself when it is late: a client cannot be stopped from outside, and nobody reads what it
+    still brings. A change may still happen then, which is what `Why.LATE` says.
 
     Raises:
         Fault: It took too long.
+        Exception: Whatever the call raises.
     """
-    done: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
+    done = threading.Event()
+    brought: list[T] = []
+    raised: list[BaseException] = []
 
     def work() -> None:
         try:
-            done.put((once(), None))
-        except BaseException as error:  # noqa: BLE001 - raised again below, where it was called
-            done.put((None, error))
+            brought.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+            raised.append(error)
+        done.set()
 
-    Thread(target=work, name="deploykit-call", daemon=True).start()
-    try:
-        value, error = done.get(timeout=seconds)
-    except Empty:
-        raise Fault(Why.LATE) from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]  # without an error it is what `once` returned
+    threading.Thread(target=work, name="deploykit-call", daemon=True).start()
+    if not done.wait(seconds + GRACE):
+        raise Fault(Why.LATE)
+    if raised:
+        raise raised[0]
+    return brought[0]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploykit.sandbox.authority import CA_FILE
+
 GITHUB_OWNER = "acme"
 GITHUB_REPOSITORY = "shop"
 GITHUB_TOKEN = "sandbox-github-token"  # noqa: S105  # made up: opens only the stand-in
@@ -25,7 +27,19 @@ SLACK_CHANNELS = {
     "database-oncall": "C0000000003",
     "infra-oncall": "C0000000004",
 }
-VENDORS = ("github", "railway", "datadog", "slack")
+SENTRY_ORGANIZATION = "acme"
+SENTRY_PROJECT = "shop"
+SENTRY_TOKEN = "sandbox-sentry-token"  # noqa: S105  # made up
+SENTRY_PUBLIC_KEY = "5a0dbe0f5a0dbe0f5a0dbe0f5a0dbe0f"
+SENTRY_PROJECT_ID = 42
+PAGERDUTY_TOKEN = "sandbox-pagerduty-token"  # noqa: S105  # made up
+PAGERDUTY_ROUTING_KEY = "R0SANDBOX0ROUTING0KEY00000000000"
+PAGERDUTY_POLICY = "PPOLICY"
+PAGERDUTY_SERVICE = "PSERVIC"
+PAGERDUTY_FROM = "deploykit@sandbox.example"
+UNLEASH_TOKEN = "default:production.sandbox-unleash-token"  # noqa: S105  # made up
+UNLEASH_ADMIN_TOKEN = "*:*.sandbox-unleash-admin-token"  # noqa: S105  # made up
+VENDORS = ("github", "railway", "datadog", "slack", "sentry", "pagerduty", "unleash")
 PORTS = ("proxy", "envoy_admin", "green", "blue", *VENDORS, "control")
 
 
@@ -35,7 +49,7 @@ class Addresses:
 
     Attributes:
         folder: Where configuration and logs are written.
-        ports: Port by name: proxy, envoy_admin, green, blue, github, railway, datadog, slack, control.
+        ports: Port by name, those of `PORTS`.
         postgres_dsn: The shop's database.
         postgres_bin: Folder of `psql`, `pg_dump` and `pg_restore`.
     """
@@ -57,6 +71,16 @@ class Addresses:
     datadog_api_key: str = DATADOG_API_KEY
     datadog_app_key: str = DATADOG_APP_KEY
     slack_token: str = SLACK_TOKEN
+    sentry_token: str = SENTRY_TOKEN
+    sentry_organization: str = SENTRY_ORGANIZATION
+    sentry_project: str = SENTRY_PROJECT
+    pagerduty_token: str = PAGERDUTY_TOKEN
+    pagerduty_routing_key: str = PAGERDUTY_ROUTING_KEY
+    pagerduty_policy: str = PAGERDUTY_POLICY
+    pagerduty_service: str = PAGERDUTY_SERVICE
+    pagerduty_from: str = PAGERDUTY_FROM
+    unleash_token: str = UNLEASH_TOKEN
+    unleash_admin_token: str = UNLEASH_ADMIN_TOKEN
     slack_channels: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(SLACK_CHANNELS))
 
     @property
@@ -98,6 +122,31 @@ class Addresses:
     def slack_url(self) -> str:
         """Address for `WebClient(base_url=...)`, with the trailing `/api/` that it needs."""
         return local_url(self.ports["slack"]) + "/api/"
+
+    @property
+    def sentry_url(self) -> str:
+        """Sentry's address, before `/api/0`."""
+        return local_url(self.ports["sentry"])
+
+    @property
+    def sentry_dsn(self) -> str:
+        """Where the shop's copies send what went wrong."""
+        return f"http://{SENTRY_PUBLIC_KEY}@127.0.0.1:{self.ports['sentry']}/{SENTRY_PROJECT_ID}"
+
+    @property
+    def pagerduty_url(self) -> str:
+        """PagerDuty's address for `RestApiV2Client(base_url=...)`; its certificate is vouched for by `ca_file`."""
+        return f"https://127.0.0.1:{self.ports['pagerduty']}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the sandbox's own authority."""
+        return self.folder / CA_FILE
+
+    @property
+    def unleash_url(self) -> str:
+        """Unleash's address, before `/api`."""
+        return local_url(self.ports["unleash"])
 
     @property
     def control_url(self) -> str:

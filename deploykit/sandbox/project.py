@@ -75,6 +75,38 @@ url = "{a.slack_url}"
 token = "file:secrets/slack-token"
 deployments = "deployments"
 
+[errors]
+url = "{a.sentry_url}"
+organization = "{a.sentry_organization}"
+project = "{a.sentry_project}"
+token = "file:secrets/sentry-token"
+environment = "production"
+
+[pager]
+url = "{a.pagerduty_url}"
+token = "file:secrets/pagerduty-token"
+from = "{a.pagerduty_from}"
+escalation_policy = "{a.pagerduty_policy}"
+service = "{a.pagerduty_service}"
+ca = "{a.ca_file}"
+
+[flags]
+url = "{a.unleash_url}"
+token = "file:secrets/unleash-token"
+environment = "production"
+
+[[contacts.product]]
+name = "Paula"
+slack = "@paula"
+hours = "08:00-18:00"
+days = ["mon", "tue", "wed", "thu", "fri"]
+timezone = "Europe/Berlin"
+
+[[contacts.product]]
+name = "Head of product"
+phone = "+49 30 0000000"
+timezone = "Europe/Berlin"
+
 # The runbook's own times, {pace.scale:g} times as fast: a minute lasts {minute:.1f} seconds. Every record says so.
 [shift]
 time_scale = {pace.scale:g}
@@ -95,6 +127,7 @@ window = "60m"
 [people.olga]
 principal = "{operator}"
 github = "olga"
+pagerduty = "PDEPLOY"
 roles = ["operator"]
 
 [people.anna]
@@ -156,7 +189,7 @@ def write_project(
         SandboxError: `ssh-keygen` is missing.
     """
     home.mkdir(parents=True, exist_ok=True)
-    for name in ("railway", "github", "slack"):
+    for name in ("railway", "github", "slack", "sentry", "pagerduty", "unleash"):
         _write_private(home / "secrets" / f"{name}-token", getattr(addresses, f"{name}_token") + "\n")
     for name in ("api", "app"):
         _write_private(home / "secrets" / f"datadog-{name}-key", getattr(addresses, f"datadog_{name}_key") + "\n")

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -48,8 +49,8 @@ def reset_connection(client: tuple[str, int]) -> None:
     transport.abort()
 
 
-def make_server(app: ASGIApp, *, keep_alive: int = 30) -> QuietServer:
-    """A server without logging and lifespan, not started."""
+def make_server(app: ASGIApp, *, keep_alive: int = 30, tls: Path | None = None) -> QuietServer:
+    """A server without logging and lifespan, not started; with TLS where there is a file with chain and key."""
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -60,15 +61,16 @@ def make_server(app: ASGIApp, *, keep_alive: int = 30) -> QuietServer:
         server_header=False,
         timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=3,
+        ssl_certfile=tls,
     )
     return QuietServer(config)
 
 
 class Listener:
-    """An application on a port, which can be closed and opened again."""
+    """An application on a port, which can be closed and opened again; with TLS where there is a file for it."""
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self.app, self.port = app, port
+    def __init__(self, app: ASGIApp, port: int, tls: Path | None = None) -> None:
+        self.app, self.port, self.tls = app, port, tls
         self._server: QuietServer | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -76,7 +78,7 @@ class Listener:
         """Opens the port; does nothing when it is open."""
         if self._server:
             return
-        self._server = make_server(self.app)
+        self._server = make_server(self.app, tls=self.tls)
         self._task = asyncio.create_task(self._server.serve(sockets=[listen(self.port)]))
         while not self._server.started:
             if self._task.done():

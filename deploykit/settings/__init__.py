@@ -12,17 +12,25 @@ from pydantic import Field, ValidationError
 from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
+from deploykit.settings.contacts import ContactSettings, ContactsSettings
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
 from deploykit.settings.metrics import MetricsSettings
 from deploykit.settings.record import LockSettings, WitnessSettings
 from deploykit.settings.rules import LimitsSettings, PersonSettings, RulesSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
-from deploykit.settings.vendors import ChatSettings, GithubSettings
+from deploykit.settings.vendors import (
+    ChatSettings,
+    ErrorsSettings,
+    FlagsSettings,
+    GithubSettings,
+    PagerSettings,
+)
 
 __all__ = [
     "FILE",
     "MODE",
     "VARIABLE",
+    "ContactSettings",
     "EnvironmentSettings",
     "MetricsSettings",
     "PersonSettings",
@@ -54,6 +62,10 @@ class Settings(Record):
     metrics: MetricsSettings
     limits: LimitsSettings = LimitsSettings()
     chat: ChatSettings
+    errors: ErrorsSettings | None = None
+    pager: PagerSettings | None = None
+    flags: FlagsSettings | None = None
+    contacts: ContactsSettings = ContactsSettings()
     shift: ShiftSettings = ShiftSettings()
     rules: RulesSettings = RulesSettings()
     #: Items of the checklist that this team leaves out, each with its reason.

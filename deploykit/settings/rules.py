@@ -68,6 +68,7 @@ class PersonSettings(Record):
     principal: str
     github: str = ""
     slack: str = ""
+    pagerduty: str = ""
     roles: tuple[str, ...] = ()
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from deploykit.providers.datadog import DatadogMetrics
 from deploykit.providers.envoy import EnvoyRouter
 from deploykit.providers.github import GithubRepository
 from deploykit.providers.http import HttpxHttp
+from deploykit.providers.pagerduty import PagerdutyPager
 from deploykit.providers.railway import RailwayPlatform
+from deploykit.providers.sentry import SentryErrors
 from deploykit.providers.slack import SlackChat
+from deploykit.providers.unleash import UnleashFlags
 from deploykit.settings import PlatformSettings
+from deploykit.settings.vendors import ErrorsSettings, FlagsSettings, PagerSettings
 
 TOKEN = "tok-3f9a1c77e2"
 COMMIT = "78b9ff49d47daaa158eb373c4e2e040f739df8b9"
@@ -30,8 +35,8 @@ class Case:
         patient: Whether a refusal for too many requests is waited out.
         token: The setting that its errors name when a credential is refused.
         others: Good answers to what it asks besides, by method and end of the path.
-        bears: Statuses that are an answer to it, and no refusal.
-        empties: Bodies that are a good answer: there is none.
+        tls: Whether its client speaks TLS only.
+        usable: Bodies and statuses that say nothing to the others, and are an answer to this call.
     """
 
     name: str
@@ -43,8 +48,8 @@ class Case:
     patient: bool = True
     token: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
-    bears: frozenset[int] = frozenset()
-    empties: tuple[bytes, ...] = ()
+    tls: bool = False
+    usable: tuple[bytes | int, ...] = ()
 
     def at(self, url: str, *, timeout: int = 2) -> Callable[[], object]:
         adapter = self.make(url, timeout)
@@ -70,6 +75,26 @@ def github(url: str, timeout: int) -> GithubRepository:
 
 def slack(url: str, timeout: int) -> SlackChat:
     return SlackChat(f"{url}/api", TOKEN, timeout=timeout)
+
+
+#: The authority that vouches for the server of a test; set where it is made.
+authority: Path | None = None
+
+
+def sentry(url: str, timeout: int) -> SentryErrors:
+    settings = ErrorsSettings(url=url, organization="acme", project="shop", token="env:T")
+    return SentryErrors(settings, TOKEN, timeout=timeout)
+
+
+def pagerduty(url: str, timeout: int) -> PagerdutyPager:
+    known = {"url": url.replace("http://", "https://"), "token": "env:T", "from": "d@example.com"}
+    settings = PagerSettings.model_validate({**known, "escalation_policy": "PPOLICY", "service": "PSERVIC"})
+    return PagerdutyPager(settings, TOKEN, ca=authority, timeout=timeout)
+
+
+def unleash(url: str, timeout: int) -> UnleashFlags:
+    settings = FlagsSettings(url=url, token="env:T", environment="production")
+    return UnleashFlags(settings, TOKEN, timeout=timeout)
 
 
 def runtime(blue: object, green: object) -> dict[str, Any]:
@@ -106,6 +131,42 @@ def message(run: str, kind: str, ts: str) -> dict[str, Any]:
     return {"type": "message", "user": "U1", "text": "a &amp; b", "ts": ts, "metadata": marked}
 
 
+ISSUE = {
+    "id": "7",
+    "title": "KeyError: 'price'",
+    "level": "error",
+    "count": "3",
+    "userCount": 2,
+    "firstSeen": "2026-11-23T03:11:00Z",
+    "lastSeen": "2026-11-23T03:12:00.123456Z",
+    "permalink": "https://acme.sentry.io/issues/7/",
+}
+DEPLOY = {
+    "id": "3",
+    "environment": "production",
+    "name": RUN,
+    "dateStarted": None,
+    "dateFinished": "2026-11-23T03:12:00Z",
+}
+TURN = {
+    "user": {"id": "PINES01", "type": "user_reference", "summary": "Ines", "html_url": "https://acme.pagerduty.com/u"},
+    "escalation_level": 1,
+    "start": "2026-11-23T00:00:00Z",
+    "end": "2026-11-23T12:00:00+01:00",
+}
+INCIDENT = {
+    "id": "Q1",
+    "status": "triggered",
+    "title": "rolled back",
+    "incident_key": RUN,
+    "created_at": "2026-11-23T03:12:00Z",
+    "html_url": "https://acme.pagerduty.com/incidents/Q1",
+}
+FEATURES = {
+    "version": 2,
+    "query": {"environment": "production"},
+    "features": [{"name": "orders", "enabled": True, "strategies": [{"name": "default"}], "dependencies": []}],
+}
 CHANNEL = "C0123456789"
 PULL = {
     "number": 7,
@@ -162,7 +223,7 @@ GITHUB: dict[str, dict[str, Any]] = {
         "good": COMPARED,
         "others": {"GET /pulls": [PULL]},
     },
-    "reviews": {"do": lambda repository: repository.reviews(7), "good": [REVIEW], "empties": NONE},
+    "reviews": {"do": lambda repository: repository.reviews(7), "good": [REVIEW], "usable": NONE},
     "threads": {
         "do": lambda repository: repository.threads(7),
         "good": {"data": {"repository": {"pullRequest": {"reviewThreads": THREADS}}}},
@@ -177,19 +238,18 @@ GITHUB: dict[str, dict[str, Any]] = {
         "do": lambda repository: repository.required_tests("main"),
         "good": {"required_status_checks": {"contexts": ["ci"], "checks": [{"context": "ci", "app_id": None}]}},
         "others": {"GET /rules/branches/main": []},
-        "bears": frozenset({403, 404}),
+        "usable": (403, 404),
     },
     "scan": {
         "do": lambda repository: repository.scan("code-scanning", "main"),
         "good": [ALERT],
-        "bears": frozenset({403, 404}),
-        "empties": NONE,
+        "usable": (403, 404, *NONE),
     },
     "find_deployment": {
         "do": lambda repository: repository.find_deployment(*PLACE),
         "good": [RECORDED],
         "others": {"GET /statuses": [{"state": "success"}]},
-        "empties": NONE,
+        "usable": NONE,
     },
     "record_deployment": {
         "do": lambda repository: repository.record_deployment(*PLACE, state="success"),
@@ -263,6 +323,87 @@ CASES = (
         changes=True,
         token="chat.token",
     ),
+    Case(
+        "sentry.project",
+        sentry,
+        lambda errors: errors.project(),
+        {"id": "42", "slug": "shop", "status": "active"},
+        token="errors.token",
+    ),
+    Case(
+        "sentry.active_keys",
+        sentry,
+        lambda errors: errors.active_keys(),
+        [{"isActive": True}],
+        token="errors.token",
+        usable=(b"[]",),
+    ),
+    Case(
+        "sentry.registered",
+        sentry,
+        lambda errors: errors.registered("v1"),
+        {"version": "v1", "projects": [{"slug": "shop", "id": 42}]},
+        token="errors.token",
+        usable=(404,),
+    ),
+    Case(
+        "sentry.sessions",
+        sentry,
+        lambda errors: errors.sessions("v1", START, END),
+        {"groups": [{"by": {}, "totals": {"sum(session)": 5}, "series": {}}]},
+        token="errors.token",
+    ),
+    Case(
+        "sentry.new_issues",
+        sentry,
+        lambda errors: errors.new_issues("v1"),
+        [ISSUE],
+        token="errors.token",
+        usable=(b"[]",),
+    ),
+    Case(
+        "sentry.fatal_issues",
+        sentry,
+        lambda errors: errors.fatal_issues(START),
+        [ISSUE],
+        token="errors.token",
+        usable=(b"[]",),
+    ),
+    Case(
+        "sentry.deploy",
+        sentry,
+        lambda errors: errors.deploy("v1", RUN),
+        [DEPLOY],
+        token="errors.token",
+        usable=(b"[]", 404),
+    ),
+    Case(
+        "pagerduty.on_call",
+        pagerduty,
+        lambda pager: pager.on_call(START, END),
+        {"oncalls": [TURN], "more": False, "user": {"id": "PINES01", "contact_methods": [{"id": "C1"}]}},
+        takes=2,
+        token="pager.token",
+        tls=True,
+    ),
+    Case(
+        "pagerduty.find",
+        pagerduty,
+        lambda pager: pager.find(RUN),
+        {"incidents": [INCIDENT], "more": False},
+        token="pager.token",
+        tls=True,
+    ),
+    Case(
+        "pagerduty.open",
+        pagerduty,
+        lambda pager: pager.open(RUN, "rolled back", "because"),
+        {"incident": INCIDENT},
+        changes=True,
+        token="pager.token",
+        tls=True,
+    ),
+    Case("unleash.enabled", unleash, lambda flags: flags.enabled("orders"), FEATURES, token="flags.token"),
 )
 
 

@@ -12,7 +12,7 @@ from deploykit.errors import UsageError
 from deploykit.providers import ADAPTERS, EXTRAS, Connections, connect
 from deploykit.settings import Settings
 
-KEYS = ("RAILWAY", "DATADOG_API", "DATADOG_APP", "GITHUB", "SLACK")
+KEYS = ("RAILWAY", "DATADOG_API", "DATADOG_APP", "GITHUB", "SLACK", "SENTRY", "PAGERDUTY", "UNLEASH")
 
 
 def settings() -> Settings:
@@ -34,6 +34,9 @@ def settings() -> Settings:
             "github": {"repository": "acme/shop", "token": "env:GITHUB"},
             "metrics": {"api_key": "env:DATADOG_API", "app_key": "env:DATADOG_APP", **queries},
             "chat": {"token": "env:SLACK"},
+            "errors": {"organization": "acme", "project": "shop", "token": "env:SENTRY"},
+            "pager": {"token": "env:PAGERDUTY", "from": "d@example.com", "escalation_policy": "P", "service": "S"},
+            "flags": {"url": "https://flags.example", "token": "env:UNLEASH"},
             "signing": {"allowed_signers": "allowed_signers"},
         }
     )
@@ -56,7 +59,8 @@ def test_every_port_is_connected_once_and_its_secret_is_known(connections: Conne
 
 
 def test_a_missing_client_names_its_extra(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
-    for port, module in (("chat", "slack_sdk"), ("metrics", "datadog_api_client"), ("repository", "github")):
+    clients = {"chat": "slack_sdk", "metrics": "datadog_api_client", "repository": "github", "pager": "pagerduty"}
+    for port, module in clients.items():
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(UsageError, match="not installed") as caught:
             getattr(connections, port)
@@ -82,7 +86,8 @@ def test_extras_are_in_the_project() -> None:
 def test_connecting_imports_no_client() -> None:
     code = (
         "import sys, deploykit.providers;"
-        "print([m for m in ('httpx', 'gql', 'github', 'slack_sdk', 'datadog_api_client') if m in sys.modules])"
+        "clients = 'httpx', 'gql', 'github', 'slack_sdk', 'datadog_api_client', 'pagerduty';"
+        "print([m for m in clients if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -92,3 +97,23 @@ def test_an_adapter_that_is_not_there_names_those_that_are(connections: Connecti
     with pytest.raises(UsageError, match="no chat is called 'carrier-pigeon'") as caught:
         connections._adapter("chat", "carrier-pigeon")
     assert "slack" in caught.value.mend
+
+
+@pytest.mark.parametrize("port", ["errors", "pager", "flags"])
+def test_a_section_that_was_left_out_is_named_where_it_is_used(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    known = settings().model_copy(update={port: None})
+    with pytest.raises(UsageError, match=rf"no \[{port}\]") as caught:
+        getattr(connect(known, known.environment("production")), port)
+    assert f"[{port}]" in caught.value.mend
+
+
+def test_a_file_that_holds_no_authority_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PAGERDUTY", "secret-of-PAGERDUTY")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    known = settings()
+    assert known.pager is not None
+    for name in ("ca.pem", "not-there.pem"):
+        pager = known.pager.model_copy(update={"ca": Path(name)})
+        changed = known.model_copy(update={"pager": pager, "home": tmp_path})
+        with pytest.raises(UsageError, match="holds no certificate"):
+            _ = connect(changed, changed.environment("production")).pager

@@ -31,7 +31,10 @@ def replay(response: dict[str, Any]) -> Reply:
     return Reply(body.encode() if isinstance(body, str) else body, response["status"], headers)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "envoy" not in case.name], ids=lambda case: case.name)
+READ = [case for case in CASES if case.name.split(".")[0] in {"github", "datadog", "slack", "railway"}]
+
+
+@pytest.mark.parametrize("case", READ, ids=lambda case: case.name)
 def test_every_recording_is_read_or_refused(case: Case, server: Faults, slept: list[float]) -> None:
     vendor = case.name.split(".")[0]
     call = case.at(server.url)
@@ -42,7 +45,7 @@ def test_every_recording_is_read_or_refused(case: Case, server: Faults, slept: l
         error = refused(call)
         doubtful = case.changes or response["status"] in {403, 429, 503}
         assert error is None or (error.what and error.mend), name
-        assert error is not None or response["status"] in {200, 201, *case.bears} or case.changes, name
+        assert error is not None or response["status"] in {200, 201, *case.usable} or case.changes, name
         assert doubtful or not isinstance(error, Unreachable), name
     assert seen > 10
 

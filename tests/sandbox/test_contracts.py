@@ -20,6 +20,7 @@ CHECK = Path(__file__).parents[2].parent / "shared" / "contracts" / "check_stand
         ("datadog", ["validate", "query", "query.timeseries"], 3),
         ("slack", [], 9),
         ("railway", [], 11),
+        ("unleash", [], 4),
     ],
 )
 def test_every_operation_offered_fits_the_schema(box: Sandbox, vendor: str, operations: list[str], passed: int) -> None:
@@ -29,6 +30,7 @@ def test_every_operation_offered_fits_the_schema(box: Sandbox, vendor: str, oper
         "datadog": [f"dd-api-key: {a.datadog_api_key}", f"dd-application-key: {a.datadog_app_key}"],
         "slack": [f"authorization: Bearer {a.slack_token}"],
         "railway": [f"authorization: Bearer {a.railway_token}"],
+        "unleash": [f"authorization: {a.unleash_token}"],
     }[vendor]
     known = {"projectId": a.railway_project_id, "serviceId": a.railway_blue_id, "owner": "acme", "repo": "shop"}
     options = [part for header in headers for part in ("--header", header)]

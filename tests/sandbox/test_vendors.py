@@ -11,6 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from deploykit.sandbox import Sandbox, SandboxError
+from deploykit.sandbox.addresses import VENDORS
 
 pytestmark = pytest.mark.sandbox
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.sandbox
 def mended(box: Sandbox) -> Iterator[None]:
     """Leaves every stand-in as it was."""
     yield
-    for vendor in ("github", "railway", "datadog", "slack"):
+    for vendor in VENDORS:
         box.vendors.clear(vendor)
         box.vendors.start(vendor)
 
@@ -107,5 +108,5 @@ def test_calls_tell_reading_from_changing(box: Sandbox) -> None:
 
 
 def test_an_unknown_stand_in_is_named(box: Sandbox) -> None:
-    with pytest.raises(SandboxError, match="no such stand-in: pagerduty"):
-        box.vendors.stop("pagerduty")
+    with pytest.raises(SandboxError, match="no such stand-in: opsgenie"):
+        box.vendors.stop("opsgenie")

@@ -7,22 +7,41 @@ import time
 from pathlib import Path
 
 from deploykit.sandbox.addresses import Addresses
+from deploykit.sandbox.authority import certify
 from deploykit.sandbox.serving import Listener
-from deploykit.sandbox.vendors import control, datadog, github, railway, slack
+from deploykit.sandbox.vendors import (
+    control,
+    datadog,
+    github,
+    pagerduty,
+    pagerduty_account,
+    railway,
+    sentry,
+    sentry_state,
+    slack,
+    unleash,
+)
 from deploykit.sandbox.vendors.collector import Collector
 from deploykit.sandbox.vendors.github_world import make_world
 from deploykit.sandbox.vendors.platform import Platform
 from deploykit.sandbox.vendors.tap import Tap
 
+#: Those whose own clients speak TLS only.
+TLS = frozenset({"pagerduty"})
+
 
 def make_taps(platform: Platform, collector: Collector, ingest_delay: float) -> dict[str, Tap]:
     """The stand-ins by name."""
     world = make_world()
+    tracker, pager, flags = sentry_state.Sentry(), pagerduty_account.Account(), unleash.Unleash()
     taps = (
         Tap(github.make_app(world), github.GITHUB, world),
         Tap(railway.make_app(platform), railway.RAILWAY),
         Tap(datadog.make_app(collector, ingest_delay), datadog.DATADOG),
         Tap(slack.make_app(slack.Workspace()), slack.SLACK),
+        Tap(sentry.make_app(tracker), sentry.SENTRY, put=tracker.put),
+        Tap(pagerduty.make_app(pager), pagerduty.PAGERDUTY, put=pager.put),
+        Tap(unleash.make_app(flags), unleash.UNLEASH, put=flags.put),
     )
     return {tap.vendor.name: tap for tap in taps}
 
@@ -35,7 +54,10 @@ async def run(addresses: Addresses, ingest_delay: float) -> None:
     platform = Platform(addresses, collector.tick)
     collector.running = platform.running
     taps = make_taps(platform, collector, ingest_delay)
-    listeners = {name: Listener(tap, addresses.ports[name]) for name, tap in taps.items()}
+    _, certificate = certify(addresses.folder, "127.0.0.1", "localhost")
+    listeners = {
+        name: Listener(tap, addresses.ports[name], certificate if name in TLS else None) for name, tap in taps.items()
+    }
     listeners["control"] = Listener(control.make_app(taps, listeners), addresses.ports["control"])
     collecting = asyncio.create_task(collector.run())
     try:

@@ -40,6 +40,13 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
         taps[request.path_params["vendor"]].restore()
         return JSONResponse({})
 
+    async def state(request: Request) -> JSONResponse:
+        put = taps[request.path_params["vendor"]].put
+        if put is None:
+            return JSONResponse({"error": "this stand-in's state cannot be set"}, 405)
+        put(await request.json())
+        return JSONResponse({})
+
     return Starlette(
         routes=[
             Route("/ready", ready),
@@ -47,6 +54,7 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
             Route("/{vendor}/fault", fault, methods=["PUT"]),
             Route("/{vendor}/state", change, methods=["PATCH"]),
             Route("/{vendor}/state", restore, methods=["DELETE"]),
+            Route("/{vendor}/state", state, methods=["PUT"]),
             Route("/{vendor}/{verb}", switch, methods=["POST"]),
         ]
     )

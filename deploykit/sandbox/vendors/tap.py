@@ -43,10 +43,18 @@ class Tap:
         app: The application.
         vendor: Whose it is.
         state: What it knows, if that is plain data: a test changes it in place, and has it as it was again.
+        put: Sets what the vendor knows: as at the start, but for what is given.
     """
 
-    def __init__(self, app: ASGIApp, vendor: Vendor, state: dict[str, Any] | None = None) -> None:
-        self.app, self.vendor = app, vendor
+    def __init__(
+        self,
+        app: ASGIApp,
+        vendor: Vendor,
+        state: dict[str, Any] | None = None,
+        *,
+        put: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.app, self.vendor, self.put = app, vendor, put
         self.state = {} if state is None else state
         self._start = deepcopy(self.state)
         self.calls: list[Call] = []
