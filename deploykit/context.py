@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploykit.model import Evidence, Json, Plan
-from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+from deploykit.ports import Chat, Events, Http, Logs, Metrics, Monitors, Platform, Repository, Router
 from deploykit.settings import EnvironmentSettings, Settings
 
 
@@ -32,6 +32,21 @@ class Ports(Protocol):
     @property
     def metrics(self) -> Metrics:
         """Where the numbers come from."""
+        ...
+
+    @property
+    def logs(self) -> Logs:
+        """What the service writes down."""
+        ...
+
+    @property
+    def monitors(self) -> Monitors:
+        """What watches the service."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """Marks on the vendor's time line."""
         ...
 
     @property

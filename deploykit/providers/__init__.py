@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
-    from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+    from deploykit.ports import Chat, Events, Http, Logs, Metrics, Monitors, Platform, Repository, Router
     from deploykit.settings import EnvironmentSettings, Settings
 
 #: Kind of port, name in the settings, module.
@@ -24,6 +24,9 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "router": {"envoy": "deploykit.providers.envoy"},
     "platform": {"railway": "deploykit.providers.railway"},
     "metrics": {"datadog": "deploykit.providers.datadog"},
+    "logs": {"datadog": "deploykit.providers.datadog_logs"},
+    "monitors": {"datadog": "deploykit.providers.datadog_monitors"},
+    "events": {"datadog": "deploykit.providers.datadog_events"},
     "repository": {"github": "deploykit.providers.github"},
     "chat": {"slack": "deploykit.providers.slack"},
 }
@@ -60,6 +63,23 @@ class Connections:
     def metrics(self) -> Metrics:
         """Where the numbers come from."""
         return cast("Metrics", self._adapter("metrics", self.settings.metrics.kind))
+
+    # Logs, monitors and events are asked of the vendor of the metrics, with the same keys.
+
+    @cached_property
+    def logs(self) -> Logs:
+        """What the service writes down."""
+        return cast("Logs", self._adapter("logs", self.settings.metrics.kind))
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """What watches the service."""
+        return cast("Monitors", self._adapter("monitors", self.settings.metrics.kind))
+
+    @cached_property
+    def events(self) -> Events:
+        """Marks on the vendor's time line."""
+        return cast("Events", self._adapter("events", self.settings.metrics.kind))
 
     @cached_property
     def repository(self) -> Repository:

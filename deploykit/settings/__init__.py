@@ -15,7 +15,7 @@ from deploykit.model import Record, sha256
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
 from deploykit.settings.rules import LimitsSettings, PersonSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
-from deploykit.settings.vendors import ChatSettings, GithubSettings, MetricsSettings
+from deploykit.settings.vendors import ChatSettings, GithubSettings, LogsSettings, MetricsSettings, MonitoringSettings
 
 __all__ = [
     "FILE",
@@ -50,6 +50,8 @@ class Settings(Record):
     environments: Annotated[dict[Name, EnvironmentSettings], Field(min_length=1)]
     github: GithubSettings
     metrics: MetricsSettings
+    logs: LogsSettings | None = None
+    monitoring: MonitoringSettings | None = None
     limits: LimitsSettings = LimitsSettings()
     chat: ChatSettings
     shift: ShiftSettings = ShiftSettings()
