@@ -13,8 +13,8 @@ from deploykit.ports import LogLine, Monitor, Mute
 from deploykit.settings import LogsSettings
 
 ALERTS, LOGS = "monitoring.datadog-alerts", "monitoring.log-aggregation"
-#: From the first effect to 100 % traffic, at most.
-WINDOW = timedelta(hours=1)
+#: Seconds from the first effect to 100 % traffic, at most; the watch comes after.
+WINDOW = 3600.0
 #: Clocks differ, and a line carries the service's own time.
 EARLIER = timedelta(minutes=2)
 #: Seconds between two looks for a line.
@@ -29,7 +29,7 @@ def alerts(context: Context) -> Result:
         summary = "no required monitors are set"
         return Result(item=ALERTS, outcome=Outcome.INCONCLUSIVE, summary=summary, mend=mend)
     now = datetime.now(UTC)
-    until = now + (WINDOW + timedelta(seconds=context.plan.watch_seconds)) / context.plan.time_scale
+    until = now + timedelta(seconds=context.plan.scaled(WINDOW + context.plan.watch_seconds))
     found = context.ports.monitors.monitors(wanted.tags)
     judged = [(monitor, *_judged(monitor, now, until)) for monitor in found if set(wanted.required) & set(monitor.tags)]
     carried = {tag for monitor in found for tag in monitor.tags}

@@ -22,6 +22,7 @@ __all__ = [
     "MODE",
     "VARIABLE",
     "EnvironmentSettings",
+    "LogsSettings",
     "MetricsSettings",
     "PersonSettings",
     "PlatformSettings",
