@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 class Vendors:
-    """Stops, breaks and questions the stand-ins, by the names github, railway, datadog and slack."""
+    """Stops, breaks, sets and questions the stand-ins, by the names in `addresses.VENDORS`."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._port = addresses.ports["control"]
@@ -54,6 +54,10 @@ class Vendors:
     def clear(self, vendor: str) -> None:
         """Ends the fault."""
         self._ask("PUT", vendor, "fault", {})
+
+    def state(self, vendor: str, **differences: object) -> None:
+        """Sets what a stand-in knows: as at the start, but for these differences; none sets it back."""
+        self._ask("PUT", vendor, "state", differences)
 
     def calls(self, vendor: str) -> list[Call]:
         """What the stand-in was asked so far, oldest first."""

@@ -9,20 +9,36 @@ from pathlib import Path
 from deploykit.sandbox.addresses import Addresses
 from deploykit.sandbox.serving import Listener
 from deploykit.sandbox.vendors import control, datadog, github, railway, slack
+from deploykit.sandbox.vendors.agent import Agent
 from deploykit.sandbox.vendors.collector import Collector
 from deploykit.sandbox.vendors.platform import Platform
+from deploykit.sandbox.vendors.slack_workspace import Workspace
 from deploykit.sandbox.vendors.tap import Tap
 
 
-def make_taps(platform: Platform, collector: Collector, ingest_delay: float) -> dict[str, Tap]:
+def make_taps(platform: Platform, organisation: datadog.Organisation) -> dict[str, Tap]:
     """The stand-ins by name."""
+    workspace = Workspace()
     taps = (
         Tap(github.make_app(), github.GITHUB),
         Tap(railway.make_app(platform), railway.RAILWAY),
-        Tap(datadog.make_app(collector, ingest_delay), datadog.DATADOG),
-        Tap(slack.make_app(slack.Workspace()), slack.SLACK),
+        Tap(datadog.make_app(organisation), datadog.DATADOG, organisation.put),
+        Tap(slack.make_app(workspace), slack.SLACK, workspace.put),
     )
     return {tap.vendor.name: tap for tap in taps}
+
+
+def log_files(platform: Platform) -> dict[Path, dict[str, str]]:
+    """What the copies of the shop write, and what an agent beside them would know of it."""
+    return {
+        platform.addresses.folder / f"{service.name}.jsonl": {
+            "service": "shop",
+            "ddsource": "python",
+            "ddtags": f"env:production,colour:{service.colour}",
+            "hostname": service.name,
+        }
+        for service in platform.services.values()
+    }
 
 
 async def run(addresses: Addresses, ingest_delay: float) -> None:
@@ -32,17 +48,20 @@ async def run(addresses: Addresses, ingest_delay: float) -> None:
     collector = Collector(addresses)
     platform = Platform(addresses, collector.tick)
     collector.running = platform.running
-    taps = make_taps(platform, collector, ingest_delay)
+    organisation = datadog.Organisation(collector, ingest_delay)
+    agent = Agent(log_files(platform), organisation.logs.take)
+    taps = make_taps(platform, organisation)
     listeners = {name: Listener(tap, addresses.ports[name]) for name, tap in taps.items()}
     listeners["control"] = Listener(control.make_app(taps, listeners), addresses.ports["control"])
-    collecting = asyncio.create_task(collector.run())
+    beside = [asyncio.create_task(work.run()) for work in (collector, agent)]
     try:
         await platform.boot()
         for listener in listeners.values():
             await listener.start()
         await ended.wait()
     finally:
-        collecting.cancel()
+        for task in beside:
+            task.cancel()
         await platform.stop()
         await asyncio.gather(*(listener.stop() for listener in listeners.values()))
 

@@ -1,4 +1,4 @@
-"""The sandbox's own interface to its stand-ins: stop and start them, break them, read what they were asked."""
+"""The sandbox's own interface to its stand-ins: stop, start, break and set them, read what they were asked."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,11 +32,19 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
         taps[request.path_params["vendor"]].fault = Fault(**sent) if sent else None
         return JSONResponse({})
 
+    async def state(request: Request) -> JSONResponse:
+        put = taps[request.path_params["vendor"]].put
+        if put is None:
+            return JSONResponse({"error": "this stand-in's state cannot be set"}, 405)
+        put(await request.json())
+        return JSONResponse({})
+
     return Starlette(
         routes=[
             Route("/ready", ready),
             Route("/{vendor}/calls", calls),
             Route("/{vendor}/fault", fault, methods=["PUT"]),
+            Route("/{vendor}/state", state, methods=["PUT"]),
             Route("/{vendor}/{verb}", switch, methods=["POST"]),
         ]
     )

@@ -36,10 +36,16 @@ class Vendor:
 
 
 class Tap:
-    """Wraps a stand-in's application."""
+    """Wraps a stand-in's application.
 
-    def __init__(self, app: ASGIApp, vendor: Vendor) -> None:
-        self.app, self.vendor = app, vendor
+    Args:
+        app: The application.
+        vendor: Its names and words.
+        put: Sets what the vendor knows: as at the start, but for what is given.
+    """
+
+    def __init__(self, app: ASGIApp, vendor: Vendor, put: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.app, self.vendor, self.put = app, vendor, put
         self.calls: list[Call] = []
         self.fault: Fault | None = None
 
