@@ -5,6 +5,7 @@ The fakes come in where the product looks for adapters (`providers.ADAPTERS`), s
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import sys
@@ -29,7 +30,7 @@ from deploykit.journal.chain import follow
 from deploykit.journal.events import Actor, Event, Type
 from deploykit.journal.store import FILE
 from deploykit.model import Colour, DecisionKind, Json, Series
-from deploykit.ports import Answered, Deployment, Message, Weights
+from deploykit.ports import Answered, Deployment, LogLine, Message, Monitor, Weights
 from deploykit.providers import connect
 from deploykit.returning import send_back
 from deploykit.run import Run, write_atomically
@@ -84,6 +85,11 @@ class World:
         sends: How the router really splits; None is as its weights say.
         rate: Requests that pass the router between two readings of its counters.
         served: What the metrics answer to a query; None is no points at all.
+        messages: What stands in the chat, with its kind; `threads` are the answers under a message, by its ts.
+        channels: The channels that the chat has.
+        lines: What stands in the logs; a word in quotes finds those whose message has it.
+        watching: The monitors.
+        marks: The events that were posted, by key.
         pauses: What happens in the next pauses of the work under way, one a pause.
     """
 
@@ -104,6 +110,11 @@ class World:
     lands: str = "running"
     pages: dict[str, Answered] = field(default_factory=dict)
     messages: list[tuple[str, Message]] = field(default_factory=list)
+    threads: dict[str, list[Message]] = field(default_factory=dict)
+    channels: set[str] = field(default_factory=lambda: {"deployments", "support", "database-oncall", "infra-oncall"})
+    lines: list[LogLine] = field(default_factory=list)
+    watching: list[Monitor] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
     pauses: list[Callable[[], None]] = field(default_factory=list)
     guard_calls: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
@@ -347,9 +358,60 @@ class FakeChat(_Port):
         return found[0] if found else None
 
     def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:  # noqa: ARG002 - the port's
-        message = Message(channel, f"{len(self.world.messages)}.0", "deploykit", text, run)
+        now = datetime.now(UTC)
+        message = Message(channel, f"{len(self.world.messages)}.0", "deploykit", text, run, now)
         self.world.change("chat.post", f"post {kind}", lambda: self.world.messages.append((kind, message)))
         return message
+
+    def channel(self, name: str) -> str | None:
+        self.world.ask("chat.channel")
+        return name.removeprefix("#") if name.removeprefix("#") in self.world.channels else None
+
+    def history(self, channel: str, since: datetime, until: datetime | None = None) -> tuple[Message, ...]:
+        self.world.ask("chat.history")
+        if channel.removeprefix("#") not in self.world.channels:
+            raise Rejected(f"there is no channel {channel!r}", where="chat")
+        end = until or datetime.max.replace(tzinfo=UTC)
+        found = [(m.at, m) for _, m in self.world.messages if m.channel == channel.removeprefix("#") and m.at]
+        return tuple(m for at, m in sorted(found, key=lambda one: one[0]) if since < at < end)
+
+    def thread(self, channel: str, ts: str) -> tuple[Message, ...]:  # noqa: ARG002 - the port's
+        self.world.ask("chat.thread")
+        return tuple(self.world.threads.get(ts, ()))
+
+
+class FakeLogs(_Port):
+    def count(self, query: str, start: datetime, end: datetime) -> int:
+        self.world.ask("logs.count")
+        return len(self._found(query, start, end))
+
+    def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
+        self.world.ask("logs.search")
+        return tuple(self._found(query, start, end)[:limit])
+
+    def _found(self, query: str, start: datetime, end: datetime) -> list[LogLine]:
+        words = re.findall(r'"([^"]*)"', query)
+        found = [line for line in self.world.lines if start <= line.at <= end]
+        found = [line for line in found if all(word in line.message for word in words)]
+        return sorted(found, key=lambda line: line.at, reverse=True)
+
+
+class FakeMonitors(_Port):
+    def monitors(self, tags: tuple[str, ...]) -> tuple[Monitor, ...]:
+        self.world.ask("monitors.monitors")
+        return tuple(monitor for monitor in self.world.watching if set(tags) <= set(monitor.tags))
+
+
+class FakeEvents(_Port):
+    def find(self, key: str) -> str | None:
+        self.world.ask("events.find")
+        return self.world.marks.get(key)
+
+    def post(self, title: str, text: str, *, key: str, tags: tuple[str, ...]) -> str:  # noqa: ARG002 - the port's
+        name = f"event-{len(self.world.marks)}"
+        if key not in self.world.marks:
+            self.world.change("events.post", f"event {key}", lambda: self.world.marks.update({key: name}))
+        return self.world.marks.get(key, name)
 
 
 FAKES: dict[str, type[_Port]] = {
@@ -357,6 +419,9 @@ FAKES: dict[str, type[_Port]] = {
     "router": FakeRouter,
     "platform": FakePlatform,
     "metrics": FakeMetrics,
+    "logs": FakeLogs,
+    "monitors": FakeMonitors,
+    "events": FakeEvents,
     "repository": FakeRepository,
     "chat": FakeChat,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,8 @@ def _fault(error: Exception) -> Fault:
     if not isinstance(status, int) or status == 0:
         return of_client(error)
     headers = {str(key).lower(): str(value) for key, value in dict(getattr(error, "headers", None) or {}).items()}
-    fault = Fault.of_status(status, said(body) if isinstance(body, str | bytes) else "", headers)
+    # The client has read the body already, where it is JSON.
+    fault = Fault.of_status(status, said(body if isinstance(body, str | bytes) else json.dumps(body)), headers)
     if fault.wait is None and fault.why is Why.THROTTLED:
         # Datadog tells it in a header of its own, as seconds to wait.
         fault.wait = seconds(headers.get("x-ratelimit-reset"))

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from deploykit.providers._datadog import Datadog
 from deploykit.providers.datadog import DatadogMetrics
+from deploykit.providers.datadog_events import DatadogEvents
+from deploykit.providers.datadog_logs import DatadogLogs
+from deploykit.providers.datadog_monitors import DatadogMonitors
 from deploykit.providers.envoy import EnvoyRouter
 from deploykit.providers.github import GithubRepository
 from deploykit.providers.http import HttpxHttp
@@ -29,6 +33,7 @@ class Case:
         takes: How many answers a good run of it reads.
         patient: Whether a refusal for too many requests is waited out.
         token: The setting that its errors name when a credential is refused.
+        lists: Whether its answer is a list, so that an empty one is an answer.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Case:
     takes: int = 1
     patient: bool = True
     token: str = ""
+    lists: bool = False
 
     def at(self, url: str, *, timeout: int = 2) -> Callable[[], object]:
         adapter = self.make(url, timeout)
@@ -56,6 +62,22 @@ def railway(url: str, timeout: int) -> RailwayPlatform:
 
 def datadog(url: str, timeout: int) -> DatadogMetrics:
     return DatadogMetrics(url, TOKEN, TOKEN + "-app", timeout=timeout)
+
+
+def datadog_client(url: str, timeout: int) -> Datadog:
+    return Datadog(url, TOKEN, TOKEN + "-app", timeout=timeout)
+
+
+def logs(url: str, timeout: int) -> DatadogLogs:
+    return DatadogLogs(datadog_client(url, timeout))
+
+
+def monitors(url: str, timeout: int) -> DatadogMonitors:
+    return DatadogMonitors(datadog_client(url, timeout))
+
+
+def events(url: str, timeout: int) -> DatadogEvents:
+    return DatadogEvents(datadog_client(url, timeout))
 
 
 def github(url: str, timeout: int) -> GithubRepository:
@@ -100,8 +122,17 @@ def message(run: str, kind: str, ts: str) -> dict[str, Any]:
     return {"type": "message", "user": "U1", "text": "a &amp; b", "ts": ts, "metadata": marked}
 
 
+def buckets(*counts: object) -> dict[str, Any]:
+    return {"meta": {"status": "done"}, "data": {"buckets": [{"by": {}, "computes": {"c0": n}} for n in counts]}}
+
+
+def log(message: object, at: object = "2026-11-23T03:11:00.000Z") -> dict[str, Any]:
+    attributes = {"timestamp": at, "status": "info", "service": "shop", "message": message, "tags": ["env:production"]}
+    return {"id": "AQ", "type": "log", "attributes": attributes}
+
+
 CHANNEL = "C0123456789"
-CASES = (
+CASES: tuple[Case, ...] = (
     Case("envoy.weights", envoy, lambda router: router.weights(), runtime(10, 90)),
     Case("envoy.counts", envoy, lambda router: router.counts(), stats(5, 7)),
     Case(
@@ -144,6 +175,44 @@ CASES = (
         token="metrics.api_key",
     ),
     Case(
+        "datadog.logs.count",
+        logs,
+        lambda logs: logs.count("service:shop", START, END),
+        buckets(3),
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.logs.search",
+        logs,
+        lambda logs: logs.search("service:shop", START, END),
+        {"data": [log("GET / 200")], "meta": {"page": {}}},
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.monitors",
+        monitors,
+        # No monitor of the list carries the tag, so that downtimes are not asked for.
+        lambda monitors: monitors.monitors(("service:none",)),
+        [{"id": 1, "name": "m", "tags": ["service:shop"], "message": "@slack-x", "overall_state": "OK"}],
+        token="metrics.api_key",
+        lists=True,
+    ),
+    Case(
+        "datadog.events.find",
+        events,
+        lambda events: events.find("run/finished"),
+        {"data": [{"id": "AQ", "attributes": {"tags": ["a:b"], "attributes": {"evt": {"id": "7"}}}}]},
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.events.post",
+        events,
+        lambda events: events._post("t", "x", "run/finished", ("a:b",)),
+        {"status": "ok", "event": {"id": 6327818702635911000, "id_str": "6327818702635911562"}},
+        changes=True,
+        token="metrics.api_key",
+    ),
+    Case(
         "github.commit",
         github,
         lambda repository: repository.commit("v1.2.3"),
@@ -163,6 +232,37 @@ CASES = (
         lambda chat: chat.post(CHANNEL, "started", run=RUN, kind="started"),
         {"ok": True, "channel": CHANNEL, "ts": "1.000001", "message": {"user": "U1", "text": "started"}},
         changes=True,
+        token="chat.token",
+    ),
+)
+
+
+def looked_up(chat: SlackChat) -> str | None:
+    """The channel, asked for anew: it is remembered once it was found."""
+    chat._channels.clear()
+    return chat.channel("support")
+
+
+CASES += (
+    Case(
+        "slack.channel",
+        slack,
+        looked_up,
+        {"ok": True, "channels": [{"id": CHANNEL, "name": "support"}], "response_metadata": {"next_cursor": ""}},
+        token="chat.token",
+    ),
+    Case(
+        "slack.history",
+        slack,
+        lambda chat: chat.history(CHANNEL, START, END),
+        {"ok": True, "messages": [message(RUN, "started", "1.000001")], "response_metadata": {"next_cursor": ""}},
+        token="chat.token",
+    ),
+    Case(
+        "slack.thread",
+        slack,
+        lambda chat: chat.thread(CHANNEL, "1.000001"),
+        {"ok": True, "messages": [message(RUN, "started", "1.000001")], "response_metadata": {"next_cursor": ""}},
         token="chat.token",
     ),
 )

@@ -56,7 +56,8 @@ class Monitors:
                 self.monitors.pop(name, None)
                 continue
             known = self.monitors.get(name) or monitor(next(numbers), name, "query alert", name, "avg:x{*} > 1", "")
-            options = {**known["options"], **changes.get("options", {})}
+            changed = changes.get("options", {})
+            options = None if changed is None else {**known["options"], **changed}
             self.monitors[name] = {**known, **changes, "options": options}
         self.downtimes = [self.downtime(**given) for given in differences.get("downtimes", ())]
 
@@ -153,7 +154,9 @@ class Monitors:
     def muted(self, held: Fields) -> bool:
         """Whether it is muted right now, by itself or by a downtime."""
         active = (d["attributes"] for d in self.downtimes if d["attributes"]["status"] == "active")
-        return bool(held["options"].get("silenced")) or any(concerns(d["monitor_identifier"], held) for d in active)
+        return bool((held["options"] or {}).get("silenced")) or any(
+            concerns(d["monitor_identifier"], held) for d in active
+        )
 
     async def planned(self, request: Request) -> Response:
         """Lists downtimes in pages."""
