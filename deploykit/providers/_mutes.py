@@ -26,7 +26,7 @@ _QUIET = re.compile(
     r"|\{\{\^(is_alert)\}\}.*?\{\{/\2\}\}",
     re.DOTALL,
 )
-_TERM = re.compile(r'([\w./-]+):"?([^\s",()]+)"?')
+_TERM = re.compile(r'([A-Za-z][\w./-]*):"?([^\s",()]+)"?')
 
 
 def targets(message: str) -> tuple[str, ...]:
