@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploykit.model import Evidence, Json, Plan
-from deploykit.ports import Chat, Errors, Flags, Http, Logs, Metrics, Pager, Platform, Repository, Router
+from deploykit.ports import (
+    Chat,
+    Errors,
+    Events,
+    Flags,
+    Http,
+    Logs,
+    Metrics,
+    Monitors,
+    Pager,
+    Platform,
+    Repository,
+    Router,
+)
 from deploykit.settings import EnvironmentSettings, Settings
 
 
@@ -52,6 +65,16 @@ class Ports(Protocol):
     @property
     def flags(self) -> Flags:
         """Its feature flags."""
+        ...
+
+    @property
+    def monitors(self) -> Monitors:
+        """What watches the service."""
+        ...
+
+    @property
+    def events(self) -> Events:
+        """Marks on the vendor's time line."""
         ...
 
     @property

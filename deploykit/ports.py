@@ -52,13 +52,70 @@ class Answered:
 
 @dataclass(frozen=True)
 class Message:
-    """A chat message: where and when it stands, who wrote it, what it says, and the run it belongs to, if any."""
+    """A chat message: where it stands, who wrote it, what it says, and the run it belongs to, if any.
+
+    Attributes:
+        ts: Its name in the channel, as the vendor has it.
+        at: When it was written; None where the vendor's name for it does not say.
+        replies: How many answers hang under it.
+    """
 
     channel: str
     ts: str
     user: str
     text: str
     run: str = ""
+    at: datetime | None = None
+    replies: int = 0
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of the service's logs: when, how bad (the vendor's word: info, error), whose, and what it says."""
+
+    at: datetime
+    status: str
+    service: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Mute:
+    """A time in which a monitor tells nobody.
+
+    Attributes:
+        why: What mutes it, for a reader.
+        start: When it begins; None is: it has begun.
+        end: When it ends; None is: when somebody ends it.
+        whole: Whether all of the monitor is muted, or only some of what it watches.
+    """
+
+    why: str
+    start: datetime | None = None
+    end: datetime | None = None
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """Something that watches the service and tells somebody.
+
+    Attributes:
+        state: `ok`, `warn`, `alert`, `no-data`, or `unknown` for every other word.
+        word: The vendor's own word for its state.
+        targets: Who is told when it alerts, as the vendor names them.
+        mutes: Times in which nobody is told, those that have ended left out.
+        url: The monitor's own page.
+    """
+
+    id: str
+    name: str
+    state: str
+    word: str
+    tags: tuple[str, ...]
+    targets: tuple[str, ...]
+    mutes: tuple[Mute, ...]
+    url: str
 
 
 @dataclass(frozen=True)
@@ -297,8 +354,52 @@ class Repository(Protocol):
         ...
 
 
+class Logs(Protocol):
+    """What the service writes down, where it is collected. Queries are in the vendor's own language."""
+
+    def count(self, query: str, start: datetime, end: datetime) -> int:
+        """How many lines match; what has not been indexed yet is not counted."""
+        ...
+
+    def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
+        """The newest lines that match, at most `limit`, newest first."""
+        ...
+
+
+class Monitors(Protocol):
+    """What watches the service and tells somebody."""
+
+    def monitors(self, tags: tuple[str, ...]) -> tuple[Monitor, ...]:
+        """Every monitor that carries all of these tags."""
+        ...
+
+
+class Events(Protocol):
+    """Marks on the vendor's time line."""
+
+    def find(self, key: str) -> str | None:
+        """The id of the event that was posted under this key, if there is one."""
+        ...
+
+    def post(self, title: str, text: str, *, key: str, tags: tuple[str, ...]) -> str:
+        """Post an event, or find the one that was posted under this key; its id."""
+        ...
+
+
 class Chat(Protocol):
     """Where the team talks."""
+
+    def channel(self, name: str) -> str | None:
+        """The id of a channel, or None where there is none that we may see."""
+        ...
+
+    def history(self, channel: str, since: datetime, until: datetime | None = None) -> tuple[Message, ...]:
+        """What people and apps wrote after `since`, oldest first: no joins or renames, and no answers in threads."""
+        ...
+
+    def thread(self, channel: str, ts: str) -> tuple[Message, ...]:
+        """The answers under a message, oldest first."""
+        ...
 
     def find(self, channel: str, run: str, *, kind: str) -> Message | None:
         """The message of this run and kind, if it was posted before."""
@@ -307,20 +408,6 @@ class Chat(Protocol):
     def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:
         """Post a message marked with the run and its kind."""
         ...
-
-    def channel(self, name: str) -> str | None:
-        """The id of a channel, or None where there is none that we may see."""
-        ...
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line of the service's logs: when, how bad (the vendor's word: info, error), whose, and what it says."""
-
-    at: datetime
-    status: str
-    service: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -393,18 +480,6 @@ class Incident:
     status: str
     title: str
     url: str
-
-
-class Logs(Protocol):
-    """What the service writes down, where it is collected. Queries are in the vendor's own language."""
-
-    def count(self, query: str, start: datetime, end: datetime) -> int:
-        """How many lines match; what has not been indexed yet is not counted."""
-        ...
-
-    def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
-        """The newest lines that match, at most `limit`, newest first."""
-        ...
 
 
 class Errors(Protocol):

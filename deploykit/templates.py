@@ -33,6 +33,7 @@ def environment(folder: Path | None = None) -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters["md"] = markdown
+    jinja.filters["line"] = line
     return jinja
 
 
@@ -40,6 +41,11 @@ def markdown(value: object) -> str:
     """Text from outside within a line of Markdown: nothing in it is markup, a link, a mention or a new line."""
     text = _MARKDOWN.sub(r"\\\1", redact.text(redact.visible(str(value))))
     return " ".join(_LINK.sub(lambda match: f"\\{match[0]}", text).split())
+
+
+def line(value: object) -> str:
+    """Text from outside within a line of plain text: it begins no other."""
+    return " ".join(redact.text(redact.visible(str(value))).split())
 
 
 def _safe(value: Any) -> Any:

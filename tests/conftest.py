@@ -13,6 +13,7 @@ import pytest
 from deploykit import redact
 
 if TYPE_CHECKING:
+    from tests.collected import Collected
     from tests.world import World
 
 #: Set in CI: a browser test that would be skipped fails instead.
@@ -63,3 +64,18 @@ def world(team_folder: Path, tmp_path: Path) -> Iterator[World]:
 
     with made(team_folder, tmp_path / "team") as fresh:
         yield fresh
+
+
+@pytest.fixture(scope="session")
+def _stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
+    from tests.collected import running  # noqa: PLC0415 - only for the tests that use it
+
+    with running(tmp_path_factory.mktemp("stand-ins")) as both:
+        yield both
+
+
+@pytest.fixture
+def stand_ins(_stand_ins: Collected) -> Collected:
+    """Datadog's and Slack's stand-ins, as at the start."""
+    _stand_ins.reset()
+    return _stand_ins

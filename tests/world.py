@@ -5,6 +5,7 @@ The fakes come in where the product looks for adapters (`providers.ADAPTERS`), s
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import sys
@@ -41,6 +42,7 @@ from deploykit.ports import (
     LogLine,
     Message,
     Metrics,
+    Monitor,
     OnCall,
     PullRequest,
     Recorded,
@@ -129,6 +131,11 @@ class World:
         served: What the metrics answer to a query; None is no points at all.
         units: What the metrics say that a query's values are in.
         unreported: Queries whose metric nobody ever reported.
+        messages: What stands in the chat, with its kind; `answers` are those under a message, by its ts.
+        channels: The channels that the chat has.
+        log_lines: What stands in the logs; a word in quotes finds those whose message has it.
+        watching: The monitors.
+        marks: The events that were posted, by key.
         pauses: What happens in the next pauses of the work under way, one a pause.
     """
 
@@ -171,7 +178,10 @@ class World:
     turns: list[OnCall] = field(default_factory=lambda: [turn("Ines")])
     incidents: dict[str, Incident] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=dict)
-    channels: set[str] = field(default_factory=lambda: {"deployments", "database-oncall", "infra-oncall"})
+    channels: set[str] = field(default_factory=lambda: {"deployments", "support", "database-oncall", "infra-oncall"})
+    answers: dict[str, list[Message]] = field(default_factory=dict)
+    watching: list[Monitor] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
     pauses: list[Callable[[], None]] = field(default_factory=list)
     guard_calls: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
@@ -489,18 +499,24 @@ class FakeRepository(_Port):
 
 
 class FakeLogs(_Port):
-    """Finds the lines whose status a query names; a query that names none counts everything that was logged."""
+    """Finds what a query names, a status or quoted words; one that names nothing counts everything that was logged."""
 
     def count(self, query: str, start: datetime, end: datetime) -> int:
         self.world.ask("logs.count")
-        return len(self._found(query, start, end)) if "status:" in query else self.world.logged
+        named = "status:" in query or '"' in query
+        return len(self._found(query, start, end)) if named else self.world.logged
 
     def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
         self.world.ask("logs.search")
         return tuple(self._found(query, start, end)[:limit])
 
     def _found(self, query: str, start: datetime, end: datetime) -> list[LogLine]:
-        return [line for line in self.world.log_lines if line.status in query and start <= line.at <= end]
+        words = re.findall(r'"([^"]*)"', query)
+        found = [line for line in self.world.log_lines if start <= line.at <= end]
+        if "status:" in query:
+            found = [line for line in found if line.status in query]
+        found = [line for line in found if all(word in line.message for word in words)]
+        return sorted(found, key=lambda line: line.at, reverse=True)
 
 
 class FakeErrors(_Port):
@@ -571,19 +587,50 @@ class FakeFlags(_Port):
 
 
 class FakeChat(_Port):
-    def channel(self, name: str) -> str | None:
-        self.world.ask("chat.channel")
-        return f"C-{name}" if name in self.world.channels else None
-
     def find(self, channel: str, run: str, *, kind: str) -> Message | None:
         self.world.ask("chat.find")
         found = [m for k, m in self.world.messages if (k, m.channel, m.run) == (kind, channel, run)]
         return found[0] if found else None
 
     def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:  # noqa: ARG002 - the port's
-        message = Message(channel, f"{len(self.world.messages)}.0", "deploykit", text, run)
+        now = datetime.now(UTC)
+        message = Message(channel, f"{len(self.world.messages)}.0", "deploykit", text, run, now)
         self.world.change("chat.post", f"post {kind}", lambda: self.world.messages.append((kind, message)))
         return message
+
+    def channel(self, name: str) -> str | None:
+        self.world.ask("chat.channel")
+        return name.removeprefix("#") if name.removeprefix("#") in self.world.channels else None
+
+    def history(self, channel: str, since: datetime, until: datetime | None = None) -> tuple[Message, ...]:
+        self.world.ask("chat.history")
+        if channel.removeprefix("#") not in self.world.channels:
+            raise Rejected(f"there is no channel {channel!r}", where="chat")
+        end = until or datetime.max.replace(tzinfo=UTC)
+        found = [(m.at, m) for _, m in self.world.messages if m.channel == channel.removeprefix("#") and m.at]
+        return tuple(m for at, m in sorted(found, key=lambda one: one[0]) if since < at < end)
+
+    def thread(self, channel: str, ts: str) -> tuple[Message, ...]:  # noqa: ARG002 - the port's
+        self.world.ask("chat.thread")
+        return tuple(self.world.answers.get(ts, ()))
+
+
+class FakeMonitors(_Port):
+    def monitors(self, tags: tuple[str, ...]) -> tuple[Monitor, ...]:
+        self.world.ask("monitors.monitors")
+        return tuple(monitor for monitor in self.world.watching if set(tags) <= set(monitor.tags))
+
+
+class FakeEvents(_Port):
+    def find(self, key: str) -> str | None:
+        self.world.ask("events.find")
+        return self.world.marks.get(key)
+
+    def post(self, title: str, text: str, *, key: str, tags: tuple[str, ...]) -> str:  # noqa: ARG002 - the port's
+        name = f"event-{len(self.world.marks)}"
+        if key not in self.world.marks:
+            self.world.change("events.post", f"event {key}", lambda: self.world.marks.update({key: name}))
+        return self.world.marks.get(key, name)
 
 
 FAKES: dict[str, type[_Port]] = {
@@ -591,9 +638,11 @@ FAKES: dict[str, type[_Port]] = {
     "router": FakeRouter,
     "platform": FakePlatform,
     "metrics": FakeMetrics,
+    "logs": FakeLogs,
+    "monitors": FakeMonitors,
+    "events": FakeEvents,
     "repository": FakeRepository,
     "chat": FakeChat,
-    "logs": FakeLogs,
     "errors": FakeErrors,
     "pager": FakePager,
     "flags": FakeFlags,

@@ -16,7 +16,20 @@ from deploykit.errors import UsageError
 from deploykit.providers._needed import needed
 
 if TYPE_CHECKING:
-    from deploykit.ports import Chat, Errors, Flags, Http, Logs, Metrics, Pager, Platform, Repository, Router
+    from deploykit.ports import (
+        Chat,
+        Errors,
+        Events,
+        Flags,
+        Http,
+        Logs,
+        Metrics,
+        Monitors,
+        Pager,
+        Platform,
+        Repository,
+        Router,
+    )
     from deploykit.settings import EnvironmentSettings, Settings
 
 #: Kind of port, name in the settings, module.
@@ -28,6 +41,9 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "errors": {"sentry": "deploykit.providers.sentry"},
     "pager": {"pagerduty": "deploykit.providers.pagerduty"},
     "flags": {"unleash": "deploykit.providers.unleash"},
+    "logs": {"datadog": "deploykit.providers.datadog_logs"},
+    "monitors": {"datadog": "deploykit.providers.datadog_monitors"},
+    "events": {"datadog": "deploykit.providers.datadog_events"},
     "repository": {"github": "deploykit.providers.github"},
     "chat": {"slack": "deploykit.providers.slack"},
 }
@@ -65,10 +81,22 @@ class Connections:
         """Where the numbers come from."""
         return cast("Metrics", self._adapter("metrics", self.settings.metrics.kind))
 
+    # Logs, monitors and events are asked of the vendor of the metrics, with the same keys.
+
     @cached_property
     def logs(self) -> Logs:
         """What the service writes down."""
         return cast("Logs", self._adapter("logs", self.settings.metrics.kind))
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """What watches the service."""
+        return cast("Monitors", self._adapter("monitors", self.settings.metrics.kind))
+
+    @cached_property
+    def events(self) -> Events:
+        """Marks on the vendor's time line."""
+        return cast("Events", self._adapter("events", self.settings.metrics.kind))
 
     @cached_property
     def errors(self) -> Errors:

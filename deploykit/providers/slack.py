@@ -7,17 +7,19 @@ Source: https://docs.slack.dev/reference/methods. The token needs the scopes `ch
 from __future__ import annotations
 
 import html
-import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deploykit import redact
 from deploykit.providers._answers import listing, mapping, text
+from deploykit.providers._deadline import within
 from deploykit.providers._errors import Call, attempt, worded
 from deploykit.providers._faults import Fault, Why, of_client, seconds, words
+from deploykit.providers._slack_client import web_client
 
 if TYPE_CHECKING:
     from deploykit.ports import Message
@@ -31,14 +33,14 @@ TIMEOUT = 10
 #: Pages that are looked through before it is said that there are too many.
 PAGES = 20
 EVENT = "deploykit"
+_ID = re.compile(r"[CG][A-Z0-9]{6,}")
 
 #: Slack's words for a failure after which part of the work may have been done.
 _UNSURE = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 _AUTH = frozenset({"account_inactive", "invalid_auth", "no_permission", "not_authed", "token_expired", "token_revoked"})
 
-_log = logging.getLogger("deploykit.slack")
-# What goes wrong is raised; without a handler the client would print it to stderr as well.
-_log.addHandler(logging.NullHandler())
+#: Messages of other kinds are notes by Slack itself: somebody joined, a channel was renamed.
+_WRITTEN = (None, "", "bot_message", "file_share", "me_message", "thread_broadcast")
 
 
 class SlackChat:
@@ -47,15 +49,11 @@ class SlackChat:
     Args:
         url: The API's address, such as `https://slack.com/api/`.
         token: A bot's token.
-        timeout: Seconds for the connection, and for each answer.
+        timeout: Seconds for the connection, and for each whole answer.
     """
 
     def __init__(self, url: str, token: str, *, timeout: int = TIMEOUT) -> None:
-        from slack_sdk import WebClient  # noqa: PLC0415 - an extra, and slow to import
-
-        # No retry of its own: that one waits as long as it is told; `attempt` is the one that asks again.
-        base = url.rstrip("/") + "/"
-        self._client = WebClient(token=token, base_url=base, timeout=timeout, retry_handlers=[], logger=_log)
+        self._client = web_client(url, token, timeout)
         self._call = Call("Slack", "", address="chat.url", token="chat.token", timeout=timeout)  # noqa: S106 - a name
         self._channels: dict[str, str] = {}
 
@@ -100,13 +98,51 @@ class SlackChat:
         call = replace(self._call, what=f"chat.postMessage of {kind}", changes=True)
 
         def once() -> Message:
-            answer = _answer(self._client.chat_postMessage, asked)
+            answer = self._answer(self._client.chat_postMessage, asked)
             posted = answer.get("message")
             place = answer.get("channel") or asked["channel"]
             said = posted if isinstance(posted, dict) else {}
             return _message({"text": shown, **said, "ts": answer.get("ts")}, str(place), run)
 
         return attempt(call, once)
+
+    def channel(self, name: str) -> str | None:
+        """The id of a channel, looked up once. An id is asked for, too: it may be of a channel that is gone.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: Slack refused, or there are too many channels to be sure.
+        """
+        with worded(replace(self._call, what=f"looking for the channel {name}")):
+            return self._known(name.removeprefix("#"))
+
+    def history(self, channel: str, since: datetime, until: datetime | None = None) -> tuple[Message, ...]:
+        """What people and apps wrote in a channel, by name or id, oldest first; answers in threads are not among it.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: Slack refused, there is no such channel, or there are too many messages to be sure.
+        """
+        with worded(replace(self._call, what=f"history of {channel}")):
+            asked = {"oldest": f"{since.timestamp():.6f}", "latest": f"{until.timestamp():.6f}" if until else None}
+            return self._written("conversations.history", self._client.conversations_history, channel, asked)
+
+    def thread(self, channel: str, ts: str) -> tuple[Message, ...]:
+        """The answers under a message, oldest first.
+
+        Raises:
+            Unreachable, Rejected: As `history`.
+        """
+        with worded(replace(self._call, what=f"thread in {channel}")):
+            found = self._written("conversations.replies", self._client.conversations_replies, channel, {"ts": ts})
+            return tuple(message for message in found if message.ts != ts)
+
+    def _written(self, what: str, method: Method, channel: str, asked: Asked) -> tuple[Message, ...]:
+        place = self._channel(channel)
+        asked = {**asked, "channel": place, "include_all_metadata": True}
+        pages = self._pages(what, method, "messages", asked)
+        found = [_message(one, place, _run(one)) for one in pages if one.get("subtype") in _WRITTEN]
+        return tuple(sorted(found, key=lambda message: float(message.ts)))
 
     def _reply(self, place: str, thread: str, run: str, kind: str) -> Message | None:
         asked = {"channel": place, "ts": thread, "include_all_metadata": True}
@@ -118,27 +154,30 @@ class SlackChat:
     def _channel(self, name: str) -> str:
         """A channel's id: as it is, or looked up by its name once."""
         name = name.removeprefix("#")
-        if re.fullmatch(r"[CG][A-Z0-9]{6,}", name):
+        if _ID.fullmatch(name):
             return name
-        if name not in self._channels:
-            self._channels[name] = self._looked_up(name)
-        return self._channels[name]
-
-    def _looked_up(self, name: str) -> str:
-        asked = {"types": "public_channel,private_channel", "exclude_archived": True}
         with worded(replace(self._call, what=f"looking for the channel {name}")):
+            found = self._known(name)
+            if found is None:
+                mend = "look at the name in the settings; if the channel is private, invite the app"
+                raise Fault(Why.REFUSED, f"there is no channel {name!r}", mend=mend)
+            return found
+
+    def _known(self, name: str) -> str | None:
+        if name not in self._channels:
+            asked = {"types": "public_channel,private_channel", "exclude_archived": True}
             for channel in self._pages("conversations.list", self._client.conversations_list, "channels", asked):
-                if channel.get("name") == name:
-                    return text(channel.get("id"), "a channel's id")
-            mend = "look at the name in the settings; if the channel is private, invite the app"
-            raise Fault(Why.REFUSED, f"there is no channel {name!r}", mend=mend)
+                if name in (channel.get("name"), channel.get("id")):
+                    self._channels[name] = text(channel.get("id"), "a channel's id")
+                    break
+        return self._channels.get(name)
 
     def _pages(self, what: str, method: Method, key: str, asked: Asked) -> Iterator[dict[str, Any]]:
         """The objects of all pages. More pages than are looked through is a fault: what was not seen may be there."""
         call, cursor = replace(self._call, what=what), ""
         for _ in range(PAGES):
             page = {**asked, "limit": 200, "cursor": cursor or None}
-            answer = attempt(call, lambda page=page: _answer(method, page))  # type: ignore[misc]
+            answer = attempt(call, partial(self._answer, method, page))
             yield from (mapping(item, f"one of {key}") for item in listing(answer.get(key), key))
             told = answer.get("response_metadata")
             following = told.get("next_cursor") if isinstance(told, dict) else None
@@ -151,6 +190,9 @@ class SlackChat:
             cursor = text(following, "next_cursor")
         mend = "write the channel's id instead of its name" if key == "channels" else "look into the channel yourself"
         raise Fault(Why.REFUSED, f"{what} has more than {PAGES} pages", mend=mend)
+
+    def _answer(self, method: Method, asked: Asked) -> dict[str, Any]:
+        return within(self._call.timeout, lambda: _answer(method, asked))
 
 
 def connect(settings: Settings, environment: EnvironmentSettings) -> SlackChat:  # noqa: ARG001 - all take both
@@ -203,13 +245,24 @@ def _mend(word: str, needed: Any) -> str:
     return "invite the app into the channel" if word in {"not_in_channel", "channel_not_found"} else ""
 
 
-def _kind(message: dict[str, Any], run: str) -> str | None:
-    """The kind of a message of this run; None of any other message."""
+def _marks(message: dict[str, Any]) -> dict[str, Any]:
+    """The marks that one of our messages carries; none of any other message."""
     metadata = message.get("metadata")
     if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT:
-        return None
+        return {}
     payload = metadata.get("event_payload")
-    return str(payload.get("kind")) if isinstance(payload, dict) and payload.get("run") == run else None
+    return payload if isinstance(payload, dict) else {}
+
+
+def _run(message: dict[str, Any]) -> str:
+    """The run that a message of ours belongs to."""
+    return str(_marks(message).get("run") or "")
+
+
+def _kind(message: dict[str, Any], run: str) -> str | None:
+    """The kind of a message of this run; None of any other message."""
+    marks = _marks(message)
+    return str(marks.get("kind")) if marks.get("run") == run else None
 
 
 def _message(message: dict[str, Any], place: str, run: str) -> Message:
@@ -218,7 +271,24 @@ def _message(message: dict[str, Any], place: str, run: str) -> Message:
     user = next((str(message[key]) for key in ("user", "bot_id", "username") if message.get(key)), "")
     said = message.get("text")
     shown = html.unescape(said) if isinstance(said, str) else ""
-    return Message(channel=place, ts=text(message.get("ts"), "ts"), user=user, text=shown, run=run)
+    ts, replies = text(message.get("ts"), "ts"), message.get("reply_count")
+    return Message(
+        channel=place,
+        ts=ts,
+        user=user,
+        text=shown,
+        run=run,
+        at=_moment(ts),
+        replies=replies if isinstance(replies, int) else 0,
+    )
+
+
+def _moment(ts: str) -> datetime:
+    """When a message was written: its time stamp is unix seconds, with a counter behind the point."""
+    try:
+        return datetime.fromtimestamp(float(ts), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Fault(Why.GARBLED, f"ts is no time: {ts!r}") from error
 
 
 def _since(run: str) -> str | None:

@@ -66,6 +66,15 @@ slow = "count(v: v>500):shop.latency{{env:production,colour:$colour}}.as_count()
 p95 = "p95:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
 delay = "2s"
 
+[logs]
+query = "service:shop env:production"
+path = "/version?deploykit=$marker"
+within = "20s"
+
+[monitoring]
+tags = ["service:shop", "env:production"]
+required = ["alert:errors", "alert:latency", "alert:memory", "alert:logs"]
+
 [limits]
 error_rate = {pace.error_rate:g}
 latency = "500ms"
@@ -74,6 +83,7 @@ latency = "500ms"
 url = "{a.slack_url}"
 token = "file:secrets/slack-token"
 deployments = "deployments"
+support = ["support"]
 
 [errors]
 url = "{a.sentry_url}"

@@ -139,7 +139,9 @@ class Behaviour:
 
     def write(self, scope: Scope, status: int, seconds: float) -> None:
         """Writes the log line."""
+        query = scope["query_string"].decode("ascii", "replace")
         line = {
+            "message": f"{scope['method']} {scope['path']}{'?' if query else ''}{query} {status}",
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": "error" if status >= 500 else "info",
             "version": self.release.tag,

@@ -23,6 +23,8 @@ from deploykit.settings.vendors import (
     ErrorsSettings,
     FlagsSettings,
     GithubSettings,
+    LogsSettings,
+    MonitoringSettings,
     PagerSettings,
 )
 
@@ -32,6 +34,7 @@ __all__ = [
     "VARIABLE",
     "ContactSettings",
     "EnvironmentSettings",
+    "LogsSettings",
     "MetricsSettings",
     "PersonSettings",
     "PlatformSettings",
@@ -60,6 +63,8 @@ class Settings(Record):
     environments: Annotated[dict[Name, EnvironmentSettings], Field(min_length=1)]
     github: GithubSettings
     metrics: MetricsSettings
+    logs: LogsSettings | None = None
+    monitoring: MonitoringSettings | None = None
     limits: LimitsSettings = LimitsSettings()
     chat: ChatSettings
     errors: ErrorsSettings | None = None

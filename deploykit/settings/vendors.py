@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from deploykit.model import Record
-from deploykit.settings.types import Secret, Url
+from deploykit.settings.types import Seconds, Secret, Url
 
 Scanner = Literal["code-scanning", "dependabot", "secret-scanning"]
 Association = Literal["OWNER", "MEMBER", "COLLABORATOR", "CONTRIBUTOR"]
@@ -42,13 +42,50 @@ class GithubSettings(Record):
     severities: Annotated[tuple[Literal["critical", "high", "medium", "low"], ...], Field(min_length=1)] = ("critical",)
 
 
+class LogsSettings(Record):
+    """Where the service's log lines are; the vendor, its address and keys are those of `[metrics]`.
+
+    Attributes:
+        query: Which lines are the service's, in the vendor's language: `service:shop env:production`.
+        path: A path of the service whose request is written into its log with the query; `$marker` stands for a word
+            that was never used before.
+        marked: How the line with the marker is searched for, beside `query`; quoted text is looked for in the message.
+        within: How soon a line has to be found, in real time.
+    """
+
+    query: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(pattern=r"^/\S*\$marker")] = "/version?deploykit=$marker"
+    marked: Annotated[str, Field(pattern=r"\$marker")] = '"$marker"'
+    within: Seconds = 120.0
+
+
+class MonitoringSettings(Record):
+    """Which monitors must be able to tell somebody; the vendor, its address and keys are those of `[metrics]`.
+
+    Attributes:
+        tags: What all monitors of the service carry: `service:shop`, `env:production`.
+        required: For each of these tags there must be a monitor, and each that carries it must be able to fire.
+    """
+
+    tags: Annotated[tuple[str, ...], Field(min_length=1)]
+    required: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class ChatSettings(Record):
-    """Where the team is told."""
+    """Where the team is told, and where users say what is wrong.
+
+    Attributes:
+        deployments: The channel where deployments are announced.
+        support: Channels where users, or those who speak for them, report.
+        usual_days: With how many days before the messages since the deployment are compared, at the same hours.
+    """
 
     kind: Literal["slack"] = "slack"
     url: Url = "https://slack.com/api/"
     token: Secret
     deployments: str = "deployments"
+    support: tuple[str, ...] = ()
+    usual_days: Annotated[int, Field(ge=1, le=28)] = 7
 
 
 class ErrorsSettings(Record):

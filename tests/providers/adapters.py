@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deploykit.providers._datadog import Datadog
 from deploykit.providers.datadog import DatadogMetrics
+from deploykit.providers.datadog_events import DatadogEvents
+from deploykit.providers.datadog_logs import DatadogLogs
+from deploykit.providers.datadog_monitors import DatadogMonitors
 from deploykit.providers.envoy import EnvoyRouter
 from deploykit.providers.github import GithubRepository
 from deploykit.providers.http import HttpxHttp
@@ -37,6 +41,7 @@ class Case:
         others: Good answers to what it asks besides, by method and end of the path.
         tls: Whether its client speaks TLS only.
         usable: Bodies and statuses that say nothing to the others, and are an answer to this call.
+        lists: Whether its answer is a list, so that an empty one is an answer.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Case:
     others: Mapping[str, Any] = field(default_factory=dict)
     tls: bool = False
     usable: tuple[bytes | int, ...] = ()
+    lists: bool = False
 
     def at(self, url: str, *, timeout: int = 2) -> Callable[[], object]:
         adapter = self.make(url, timeout)
@@ -67,6 +73,22 @@ def railway(url: str, timeout: int) -> RailwayPlatform:
 
 def datadog(url: str, timeout: int) -> DatadogMetrics:
     return DatadogMetrics(url, TOKEN, TOKEN + "-app", timeout=timeout)
+
+
+def datadog_client(url: str, timeout: int) -> Datadog:
+    return Datadog(url, TOKEN, TOKEN + "-app", timeout=timeout)
+
+
+def logs(url: str, timeout: int) -> DatadogLogs:
+    return DatadogLogs(datadog_client(url, timeout))
+
+
+def monitors(url: str, timeout: int) -> DatadogMonitors:
+    return DatadogMonitors(datadog_client(url, timeout))
+
+
+def events(url: str, timeout: int) -> DatadogEvents:
+    return DatadogEvents(datadog_client(url, timeout))
 
 
 def github(url: str, timeout: int) -> GithubRepository:
@@ -258,7 +280,18 @@ GITHUB: dict[str, dict[str, Any]] = {
         "changes": True,
     },
 }
-CASES = (
+
+
+def buckets(*counts: object) -> dict[str, Any]:
+    return {"meta": {"status": "done"}, "data": {"buckets": [{"by": {}, "computes": {"c0": n}} for n in counts]}}
+
+
+def log(message: object, at: object = "2026-11-23T03:11:00.000Z") -> dict[str, Any]:
+    attributes = {"timestamp": at, "status": "info", "service": "shop", "message": message, "tags": ["env:production"]}
+    return {"id": "AQ", "type": "log", "attributes": attributes}
+
+
+CASES: tuple[Case, ...] = (
     Case("envoy.weights", envoy, lambda router: router.weights(), runtime(10, 90)),
     Case("envoy.counts", envoy, lambda router: router.counts(), stats(5, 7)),
     Case(
@@ -298,6 +331,44 @@ CASES = (
         datadog,
         lambda metrics: metrics.series("sum:errors{*}", START, END, name="errors", unit="requests"),
         series([1700000000000, 0.5], [1700000060000, None]),
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.logs.count",
+        logs,
+        lambda logs: logs.count("service:shop", START, END),
+        buckets(3),
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.logs.search",
+        logs,
+        lambda logs: logs.search("service:shop", START, END),
+        {"data": [log("GET / 200")], "meta": {"page": {}}},
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.monitors",
+        monitors,
+        # No monitor of the list carries the tag, so that downtimes are not asked for.
+        lambda monitors: monitors.monitors(("service:none",)),
+        [{"id": 1, "name": "m", "tags": ["service:shop"], "message": "@slack-x", "overall_state": "OK"}],
+        token="metrics.api_key",
+        lists=True,
+    ),
+    Case(
+        "datadog.events.find",
+        events,
+        lambda events: events.find("run/finished"),
+        {"data": [{"id": "AQ", "attributes": {"tags": ["a:b"], "attributes": {"evt": {"id": "7"}}}}]},
+        token="metrics.api_key",
+    ),
+    Case(
+        "datadog.events.post",
+        events,
+        lambda events: events._post("t", "x", "run/finished", ("a:b",)),
+        {"status": "ok", "event": {"id": 6327818702635911000, "id_str": "6327818702635911562"}},
+        changes=True,
         token="metrics.api_key",
     ),
     Case(
@@ -404,6 +475,37 @@ CASES = (
         tls=True,
     ),
     Case("unleash.enabled", unleash, lambda flags: flags.enabled("orders"), FEATURES, token="flags.token"),
+)
+
+
+def looked_up(chat: SlackChat) -> str | None:
+    """The channel, asked for anew: it is remembered once it was found."""
+    chat._channels.clear()
+    return chat.channel("support")
+
+
+CASES += (
+    Case(
+        "slack.channel",
+        slack,
+        looked_up,
+        {"ok": True, "channels": [{"id": CHANNEL, "name": "support"}], "response_metadata": {"next_cursor": ""}},
+        token="chat.token",
+    ),
+    Case(
+        "slack.history",
+        slack,
+        lambda chat: chat.history(CHANNEL, START, END),
+        {"ok": True, "messages": [message(RUN, "started", "1.000001")], "response_metadata": {"next_cursor": ""}},
+        token="chat.token",
+    ),
+    Case(
+        "slack.thread",
+        slack,
+        lambda chat: chat.thread(CHANNEL, "1.000001"),
+        {"ok": True, "messages": [message(RUN, "started", "1.000001")], "response_metadata": {"next_cursor": ""}},
+        token="chat.token",
+    ),
 )
 
 

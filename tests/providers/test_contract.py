@@ -11,7 +11,7 @@ import pytest
 
 from deploykit.errors import ProviderError, Rejected, Unreachable
 from tests.providers.adapters import CASES, TOKEN, Case
-from tests.providers.faults import Faults, Reply, closed_port, mangled, refused
+from tests.providers.faults import Faults, Reply, closed_port, mangled, refused, serving
 
 each = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 asking = pytest.mark.parametrize("case", [case for case in CASES if not case.changes], ids=lambda case: case.name)
@@ -174,6 +174,26 @@ def test_a_redirect_is_not_a_success(case: Case, status: int, server: Faults) ->
     server.reply(Reply(b"", status, {"Location": f"{server.url}/elsewhere"}), Reply(b"<title>Sign in</title>"))
     with pytest.raises(ProviderError):
         case.at(server.url)()
+
+
+@pytest.mark.parametrize("name", ["datadog.logs.search", "slack.find", "slack.post"])
+def test_an_answer_that_drips_in_is_late(name: str, server: Faults) -> None:
+    case = next(case for case in CASES if case.name == name)
+    server.reply(Reply(case.good, act="drip"))
+    with pytest.raises(Unreachable, match="no answer within 1 s") as caught:
+        case.at(server.url, timeout=1)()
+    assert (DOUBT in str(caught.value)) is case.changes
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name.startswith(("datadog", "slack"))], ids=lambda c: c.name)
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_takes_the_keys_nowhere(case: Case, status: int, server: Faults) -> None:
+    with serving() as elsewhere:
+        elsewhere.reply(Reply(case.good))
+        server.reply(Reply(b"", status, {"Location": f"{elsewhere.url}/elsewhere"}))
+        with pytest.raises(ProviderError):
+            case.at(server.url)()
+        assert elsewhere.asked == []
 
 
 @changing

@@ -12,7 +12,21 @@ import pytest
 
 from deploykit.errors import Rejected, Unreachable
 from deploykit.providers.github import GithubRepository
-from tests.providers.adapters import CASES, COMMIT, END, RECORDED, RUN, START, Case, datadog, github, slack
+from tests.providers.adapters import (
+    CASES,
+    COMMIT,
+    END,
+    RECORDED,
+    RUN,
+    START,
+    Case,
+    datadog,
+    events,
+    github,
+    logs,
+    monitors,
+    slack,
+)
 from tests.providers.faults import Asked, Faults, Reply, refused
 
 CONTRACTS = Path(__file__).parents[2].parent / "shared" / "contracts"
@@ -35,6 +49,12 @@ READ = [case for case in CASES if case.name.split(".")[0] in {"github", "datadog
 
 
 @pytest.mark.parametrize("case", READ, ids=lambda case: case.name)
+def alone(page: dict[str, Any]) -> Reply:
+    """A page that does not say how many more there are."""
+    return replay({**page, "body": {**page["body"], "meta": None}})
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "envoy" not in case.name], ids=lambda case: case.name)
 def test_every_recording_is_read_or_refused(case: Case, server: Faults, slept: list[float]) -> None:
     vendor = case.name.split(".")[0]
     call = case.at(server.url)
@@ -128,3 +148,66 @@ def test_what_github_answered_is_read_by_the_call_that_asks_for_it(operation: st
         # Long lists were recorded page by page, and a page stands here without the others.
         assert error is None or "it lists" in error.what, name
     assert seen
+
+
+def test_recorded_monitors_are_read_whole(server: Faults) -> None:
+    seen = set()
+    for name, response in recordings("datadog", "monitor.list.200"):
+        server.script = lambda asked, response=response: (
+            replay(response) if "monitor" in asked.path else Reply({"data": []})
+        )
+        found = monitors(server.url, 2).monitors(())
+        expected = response["body"]
+        assert [(one.id, one.name, one.word) for one in found] == [
+            (str(one["id"]), one["name"], one.get("overall_state") or "without a state") for one in expected
+        ], name
+        seen |= {one.word for one in found}
+    assert "No Data" in seen
+
+
+def test_recorded_downtimes_are_understood(server: Faults) -> None:
+    """Each of them is for hosts: it mutes a part of any monitor, and none of one that is on another host."""
+    held = {"id": 1, "name": "m", "tags": ["service:shop"], "message": "@x", "overall_state": "OK"}
+    elsewhere = {**held, "tags": ["service:shop", "host:web-1"]}
+    pages = [response for _, response in recordings("datadog", "downtime.list.200")]
+    assert pages
+    for page in pages:
+        server.script = lambda asked, page=page: Reply([held, elsewhere]) if "monitor" in asked.path else alone(page)
+        here, there = monitors(server.url, 2).monitors(("service:shop",))
+        active = [one for one in page["body"]["data"] if one["attributes"]["status"] == "active"]
+        assert len(here.mutes) == len(active) > 0
+        assert not any(mute.whole for mute in here.mutes)
+        assert there.mutes == ()
+
+
+def test_recorded_log_lines_are_read_in_pages(server: Faults) -> None:
+    pages = [response for _, response in recordings("datadog", "logs.search.200")]
+    # Sorted by name the first page comes last.
+    pages = [pages[-1], *pages[:-1]]
+    server.reply(*map(replay, pages))
+    found = logs(server.url, 2).search("*", START, END)
+    expected = [one["attributes"]["message"] for page in pages for one in page["body"]["data"]]
+    assert [line.message for line in found] == expected
+    assert len(expected) > 2
+
+
+def test_recorded_events_keep_their_exact_id(server: Faults) -> None:
+    for name, response in recordings("datadog", "events.create-v1.202"):
+        server.script = lambda asked, response=response: (
+            replay(response) if asked.method == "POST" else Reply({"data": []})
+        )
+        event = response["body"]["event"]
+        expected = event.get("id_str") or str(event["id"])
+        assert events(server.url, 2).post("t", "x", key=name, tags=()) == expected
+
+
+def test_recorded_channels_and_messages_are_read(server: Faults) -> None:
+    for _, response in recordings("slack", "example.conversations.list.ok"):
+        server.reply(replay(response))
+        known = response["body"]["channels"][0]
+        assert slack(server.url, 2).channel(known["name"]) == known["id"]
+    for _, response in recordings("slack", "example.conversations.replies.ok"):
+        server.reply(replay({**response, "body": {"ok": True, "messages": response["body"]["messages"]}}))
+        root, *answers = response["body"]["messages"]
+        found = slack(server.url, 2).thread("C0123456789", root["ts"])
+        assert {one.text for one in found} == {one["text"] for one in answers if one["ts"] != root["ts"]}

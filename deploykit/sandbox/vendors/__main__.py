@@ -21,29 +21,44 @@ from deploykit.sandbox.vendors import (
     slack,
     unleash,
 )
+from deploykit.sandbox.vendors.agent import Agent
 from deploykit.sandbox.vendors.collector import Collector
 from deploykit.sandbox.vendors.github_world import make_world
 from deploykit.sandbox.vendors.platform import Platform
+from deploykit.sandbox.vendors.slack_workspace import Workspace
 from deploykit.sandbox.vendors.tap import Tap
 
 #: Those whose own clients speak TLS only.
 TLS = frozenset({"pagerduty"})
 
 
-def make_taps(platform: Platform, collector: Collector, ingest_delay: float) -> dict[str, Tap]:
+def make_taps(platform: Platform, organisation: datadog.Organisation) -> dict[str, Tap]:
     """The stand-ins by name."""
-    world = make_world()
+    world, workspace = make_world(), Workspace()
     tracker, pager, flags = sentry_state.Sentry(), pagerduty_account.Account(), unleash.Unleash()
     taps = (
         Tap(github.make_app(world), github.GITHUB, world),
         Tap(railway.make_app(platform), railway.RAILWAY),
-        Tap(datadog.make_app(collector, ingest_delay), datadog.DATADOG),
-        Tap(slack.make_app(slack.Workspace()), slack.SLACK),
         Tap(sentry.make_app(tracker), sentry.SENTRY, put=tracker.put),
         Tap(pagerduty.make_app(pager), pagerduty.PAGERDUTY, put=pager.put),
         Tap(unleash.make_app(flags), unleash.UNLEASH, put=flags.put),
+        Tap(datadog.make_app(organisation), datadog.DATADOG, put=organisation.put),
+        Tap(slack.make_app(workspace), slack.SLACK, put=workspace.put),
     )
     return {tap.vendor.name: tap for tap in taps}
+
+
+def log_files(platform: Platform) -> dict[Path, dict[str, str]]:
+    """What the copies of the shop write, and what an agent beside them would know of it."""
+    return {
+        platform.addresses.folder / f"{service.name}.jsonl": {
+            "service": "shop",
+            "ddsource": "python",
+            "ddtags": f"env:production,colour:{service.colour}",
+            "hostname": service.name,
+        }
+        for service in platform.services.values()
+    }
 
 
 async def run(addresses: Addresses, ingest_delay: float) -> None:
@@ -53,20 +68,23 @@ async def run(addresses: Addresses, ingest_delay: float) -> None:
     collector = Collector(addresses)
     platform = Platform(addresses, collector.tick)
     collector.running = platform.running
-    taps = make_taps(platform, collector, ingest_delay)
+    organisation = datadog.Organisation(collector, ingest_delay)
+    agent = Agent(log_files(platform), organisation.logs.take)
+    taps = make_taps(platform, organisation)
     _, certificate = certify(addresses.folder, "127.0.0.1", "localhost")
     listeners = {
         name: Listener(tap, addresses.ports[name], certificate if name in TLS else None) for name, tap in taps.items()
     }
     listeners["control"] = Listener(control.make_app(taps, listeners), addresses.ports["control"])
-    collecting = asyncio.create_task(collector.run())
+    beside = [asyncio.create_task(work.run()) for work in (collector, agent)]
     try:
         await platform.boot()
         for listener in listeners.values():
             await listener.start()
         await ended.wait()
     finally:
-        collecting.cancel()
+        for task in beside:
+            task.cancel()
         await platform.stop()
         await asyncio.gather(*(listener.stop() for listener in listeners.values()))
 

@@ -1,4 +1,4 @@
-"""A stand-in for Datadog's metric queries, answered from the traffic that really passed."""
+"""A stand-in for Datadog: metrics from the traffic that really passed, logs from what the shop really wrote."""
 
 import time
 from collections.abc import Mapping
@@ -9,14 +9,24 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from deploykit.sandbox.addresses import DATADOG_API_KEY, DATADOG_APP_KEY
 from deploykit.sandbox.vendors.collector import Collector
-from deploykit.sandbox.vendors.series import KINDS, Line, Query, QueryError, evaluate, interval, parse_query, unit_of
+from deploykit.sandbox.vendors.datadog_events import Events
+from deploykit.sandbox.vendors.datadog_gate import Gate
+from deploykit.sandbox.vendors.datadog_logs import Logs
+from deploykit.sandbox.vendors.datadog_monitors import Monitors
+from deploykit.sandbox.vendors.series import (
+    KINDS,
+    TIME_METHODS,
+    Line,
+    Query,
+    QueryError,
+    evaluate,
+    interval,
+    parse_query,
+    unit_of,
+)
 from deploykit.sandbox.vendors.tap import Operation, Vendor, read_json
-
-PERIOD, LIMIT = 3600, 6000
 
 
 @dataclass
@@ -26,12 +36,10 @@ class Datadog:
     Attributes:
         collector: Where the samples are.
         delay: Seconds until a point can be read.
-        used: Requests made in the current period of the limit.
     """
 
     collector: Collector
     delay: float
-    used: int = 0
 
     def lines(self, query: Query, low: float, high: float) -> tuple[int, list[Line]]:
         """The interval and the series of a query between two times, as far as they have arrived."""
@@ -40,21 +48,12 @@ class Datadog:
         samples = [s for s in self.collector.samples.values() if start <= s.at and s.at + 1 <= end]
         return step, evaluate(query, samples, step)
 
-    def limit_headers(self) -> dict[str, str]:
-        """The headers after one more request."""
-        self.used = min(self.used + 1, LIMIT)
-        reset = PERIOD - int(time.time()) % PERIOD
-        numbers = {"limit": LIMIT, "period": PERIOD, "remaining": LIMIT - self.used, "reset": reset}
-        return {f"x-ratelimit-{name}": str(value) for name, value in numbers.items()} | {"x-ratelimit-name": "query"}
-
-    async def validate(self, request: Request) -> Response:
-        """Says whether the API key is good."""
-        require_keys(request, application=False)
+    async def validate(self, _: Request) -> Response:
+        """Says that the API key is good: a bad one does not come this far."""
         return JSONResponse({"valid": True})
 
     async def query(self, request: Request) -> Response:
         """Answers v1's metric query."""
-        require_keys(request)
         asked = request.query_params
         if "query" not in asked:
             raise HTTPException(400, "Missing required query parameter: query")
@@ -74,23 +73,21 @@ class Datadog:
             query = parse_query(asked["query"])
             step, lines = self.lines(query, low, high)
         except QueryError as error:
-            return JSONResponse({**answer, "status": "error", "error": str(error)}, headers=self.limit_headers())
+            return JSONResponse({**answer, "status": "error", "error": str(error)})
         series = [v1_series(query, line, step) for line in lines]
-        return JSONResponse({**answer, "group_by": list(query.by), "series": series}, headers=self.limit_headers())
+        return JSONResponse({**answer, "group_by": list(query.by), "series": series})
 
     async def metadata(self, request: Request) -> Response:
         """Answers what is known of a metric; a name that was never reported is not found."""
-        require_keys(request)
         name = request.path_params["name"]
         if name not in KINDS:
-            return JSONResponse({"errors": ["metric_name not found"]}, 404, headers=self.limit_headers())
+            return JSONResponse({"errors": ["metric_name not found"]}, 404)
         unit = (unit_of(name) or [None])[0]
         said = {"type": KINDS[name], "unit": unit and unit["name"], "per_unit": None, "integration": None}
         return JSONResponse({**said, "description": None, "short_name": None, "statsd_interval": None})
 
     async def timeseries(self, request: Request) -> Response:
         """Answers v2's timeseries query, for formulas that are a query's name."""
-        require_keys(request)
         asked = read_attributes(read_json(await request.body()))
         low, high = seconds(asked.get("from")) / 1000, seconds(asked.get("to")) / 1000
         found: list[tuple[int, Query, Line]] = []
@@ -102,7 +99,25 @@ class Datadog:
                 found += [(index, query, line) for line in self.lines(query, low, high)[1]]
             except QueryError as error:
                 raise HTTPException(400, str(error)) from error
-        return JSONResponse(v2_answer(found), headers=self.limit_headers())
+        return JSONResponse(v2_answer(found))
+
+    async def scalar(self, request: Request) -> Response:
+        """Answers v2's scalar query: each formula's points, made one number."""
+        asked = read_attributes(read_json(await request.body()))
+        low, high = seconds(asked.get("from")) / 1000, seconds(asked.get("to")) / 1000
+        names = [str(formula.get("formula")) for formula in asked.get("formulas") or ()]
+        columns = []
+        for index, text in enumerate(asked_queries(asked)):
+            try:
+                points = [
+                    value for line in self.lines(parse_query(text), low, high)[1] for value in line.points.values()
+                ]
+            except QueryError as error:
+                raise HTTPException(400, str(error)) from error
+            value = TIME_METHODS["avg"](points) if points else None
+            name = names[index] if index < len(names) else str(index)
+            columns.append({"name": name, "type": "number", "values": [value], "meta": {"unit": None}})
+        return JSONResponse({"data": {"id": "0", "type": "scalar_response", "attributes": {"columns": columns}}})
 
 
 def v1_series(query: Query, line: Line, step: int) -> dict[str, Any]:
@@ -163,36 +178,73 @@ def seconds(text: Any) -> float:
         raise HTTPException(400, "Invalid from or to") from error
 
 
-def require_keys(request: Request, *, application: bool = True) -> None:
-    """Refuses missing or wrong keys."""
-    good = request.headers.get("dd-api-key") == DATADOG_API_KEY
-    if application:
-        good = good and request.headers.get("dd-application-key") == DATADOG_APP_KEY
-    if not good:
-        raise HTTPException(403, "Forbidden")
-
-
 async def refuse(_: Request, error: Exception) -> Response:
     """Words an error as Datadog does."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"errors": [error.detail if isinstance(error, HTTPException) else "Internal error"]}, status)
+    said = error.detail if isinstance(error, HTTPException) else "Internal error"
+    return JSONResponse({"errors": [said]}, status, getattr(error, "headers", None))
 
 
-def make_app(collector: Collector, delay: float) -> Starlette:
-    """The stand-in's application, where a point can be read after a delay of some seconds."""
-    datadog = Datadog(collector, delay)
+class Organisation:
+    """All that is kept at Datadog.
+
+    Args:
+        collector: Where the metrics come from.
+        delay: Seconds until a point, a line or an event can be found.
+    """
+
+    def __init__(self, collector: Collector, delay: float) -> None:
+        self.metrics, self.gate = Datadog(collector, delay), Gate()
+        self.monitors, self.logs, self.events = Monitors(), Logs(delay), Events(delay)
+
+    def put(self, differences: Mapping[str, Any]) -> None:
+        """As at the start, but for these differences; see `put` of each part. Log lines stay."""
+        for part in (self.gate, self.monitors, self.logs, self.events):
+            part.put(differences)
+
+
+def make_app(organisation: Organisation) -> Starlette:
+    """The stand-in's application."""
+    metrics, monitors, logs, events = (
+        organisation.metrics,
+        organisation.monitors,
+        organisation.logs,
+        organisation.events,
+    )
+    route, post = organisation.gate.route, ("POST",)
     routes = [
-        Route("/api/v1/validate", datadog.validate),
-        Route("/api/v1/query", datadog.query),
-        Route("/api/v1/metrics/{name}", datadog.metadata),
-        Route("/api/v2/query/timeseries", datadog.timeseries, methods=["POST"]),
+        route("/api/v1/validate", metrics.validate, "other"),
+        route("/api/v1/query", metrics.query, "query", "timeseries_query"),
+        route("/api/v1/metrics/{name}", metrics.metadata, "other", "metrics_read"),
+        route("/api/v2/query/timeseries", metrics.timeseries, "query", "timeseries_query", post),
+        route("/api/v2/query/scalar", metrics.scalar, "query", "timeseries_query", post),
+        route("/api/v1/monitor", monitors.listed, "monitors", "monitors_read"),
+        route("/api/v1/monitor/search", monitors.search, "monitors", "monitors_read"),
+        route("/api/v1/monitor/{monitor_id}", monitors.one, "monitors", "monitors_read"),
+        route("/api/v2/downtime", monitors.planned, "monitors", "monitors_downtime"),
+        route("/api/v1/slo/{slo_id}", monitors.objective, "other", "slos_read"),
+        route("/api/v1/slo/{slo_id}/history", monitors.history, "other", "slos_read"),
+        route("/api/v2/logs", logs.intake, "other", methods=post),
+        route("/api/v2/logs/events/search", logs.search, "logs", "logs_read_data", post),
+        route("/api/v2/logs/analytics/aggregate", logs.aggregate, "logs", "logs_read_data", post),
+        route("/api/v1/events", events.create_v1, "events", methods=post),
+        route("/api/v1/events/{event_id}", events.one_v1, "events", "events_read"),
+        route("/api/v2/events", events.listed, "events", "events_read"),
+        route("/api/v2/events", events.create_v2, "events", methods=post),
+        route("/api/v2/events/{event_id}", events.one_v2, "events", "events_read"),
+        route("/api/v1/notebooks", events.notebook, "other", "notebooks_write", post),
+        route("/api/v2/dora/deployment", events.deployment, "other", methods=post),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
 
+#: POSTs that only ask.
+ASKING = ("/api/v2/query/", "/api/v2/logs/events/search", "/api/v2/logs/analytics/aggregate")
+
+
 def describe(request: Request, _: bytes) -> Operation:
     """Names an operation by its method and path; queries sent by POST change nothing."""
-    reading = request.method == "GET" or "/query/" in request.url.path
+    reading = request.method == "GET" or request.url.path.startswith(ASKING)
     return Operation(f"{request.method} {request.url.path}", not reading, request.query_params.get("query", "")[:200])
 
 

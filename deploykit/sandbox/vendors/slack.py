@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,47 +12,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from deploykit.sandbox.addresses import SLACK_CHANNELS, SLACK_TOKEN
+from deploykit.sandbox.addresses import SLACK_TOKEN
+from deploykit.sandbox.vendors.slack_workspace import (
+    APP,
+    BOT,
+    BOT_USER,
+    NEEDED,
+    TEAM,
+    Fields,
+    LimitedError,
+    SlackError,
+    Workspace,
+)
 from deploykit.sandbox.vendors.tap import Operation, Vendor, read_json
 
-TEAM, BOT_USER, BOT, APP = "T0000000001", "U0000000001", "B0000000001", "A0000000001"
 TEXT_LIMIT = 40000
 CHANGING = frozenset({"chat.postMessage", "chat.update", "reactions.add", "pins.add"})
-Fields = dict[str, Any]
-
-
-class SlackError(Exception):
-    """An error that Slack answers with status 200."""
-
-
-class Workspace:
-    """What the workspace holds."""
-
-    def __init__(self) -> None:
-        self.messages: dict[str, list[Fields]] = {identifier: [] for identifier in SLACK_CHANNELS.values()}
-        self.last = 0
-        self.pins: dict[str, list[str]] = {identifier: [] for identifier in SLACK_CHANNELS.values()}
-
-    def next_ts(self) -> str:
-        """A time stamp that no other message has."""
-        self.last = max(self.last + 1, time.time_ns() // 1000)
-        return f"{self.last // 10**6}.{self.last % 10**6:06d}"
-
-    def channel(self, name: str | None, *, by_name: bool = False) -> str:
-        """The channel's id; posting accepts a name too."""
-        plain = (name or "").removeprefix("#")
-        if by_name and plain in SLACK_CHANNELS:
-            return SLACK_CHANNELS[plain]
-        if name not in self.messages:
-            raise SlackError("channel_not_found")
-        return name
-
-    def message(self, channel: str, ts: str | None, error: str = "message_not_found") -> Fields:
-        """A message by its time stamp."""
-        found = next((m for m in self.messages[channel] if m["ts"] == ts), None)
-        if found is None:
-            raise SlackError(error)
-        return found
 
 
 def auth_test(_: Workspace, __: Fields) -> Fields:
@@ -62,28 +36,45 @@ def auth_test(_: Workspace, __: Fields) -> Fields:
     return {**names, "team_id": TEAM, "user_id": BOT_USER, "bot_id": BOT, "is_enterprise_install": False}
 
 
-def conversations_list(_: Workspace, fields: Fields) -> Fields:
-    """Lists channels."""
-    channels, cursor = page([channel_object(n, i) for n, i in SLACK_CHANNELS.items()], fields)
+def conversations_list(space: Workspace, fields: Fields) -> Fields:
+    """Lists the channels that the bot can see."""
+    types = str(fields.get("types") or "public_channel").split(",")
+    shown = [
+        channel_object(identifier, about)
+        for identifier, about in space.channels.items()
+        if (
+            "private_channel" in types and about.get("member", True)
+            if about.get("private")
+            else "public_channel" in types
+        )
+        and not (about.get("archived") and truthy(fields.get("exclude_archived")))
+    ]
+    channels, cursor = page(shown, fields)
     return {"channels": channels, "response_metadata": {"next_cursor": cursor}}
 
 
-def channel_object(name: str, identifier: str) -> Fields:
+def channel_object(identifier: str, about: Fields) -> Fields:
     """A channel as Slack shows it."""
-    flags = dict.fromkeys(
-        ("is_group", "is_im", "is_mpim", "is_private", "is_archived", "is_shared", "is_ext_shared", "is_org_shared"),
-        False,
-    )
+    name, private = about["name"], bool(about.get("private"))
+    flags = dict.fromkeys(("is_im", "is_mpim", "is_shared", "is_ext_shared", "is_org_shared"), False)
+    flags |= {"is_group": private, "is_private": private, "is_archived": bool(about.get("archived"))}
     about = {"value": "", "creator": "", "last_set": 0}
     names = {"id": identifier, "name": name, "name_normalized": name, "creator": BOT_USER, "created": 1760000000}
-    rest = {"is_channel": True, "is_member": True, "is_general": False, "is_pending_ext_shared": False}
+    rest = {
+        "is_channel": not private,
+        "is_member": bool(about.get("member", True)),
+        "is_general": False,
+        "is_pending_ext_shared": False,
+    }
     lists: Fields = {"pending_shared": [], "previous_names": [], "topic": about, "purpose": about}
     return {**names, **flags, **rest, **lists, "unlinked": 0, "num_members": 4}
 
 
 def post_message(space: Workspace, fields: Fields) -> Fields:
     """Posts a message, in a thread or not."""
-    channel = space.channel(fields.get("channel"), by_name=True)
+    channel = space.joined(space.channel(fields.get("channel"), by_name=True))
+    if space.channels[channel].get("archived"):
+        raise SlackError("is_archived")
     message = {"type": "message", "user": BOT_USER, "bot_id": BOT, "app_id": APP, "team": TEAM}
     message |= content(fields)
     if thread := fields.get("thread_ts"):
@@ -125,7 +116,7 @@ def structure(value: Any) -> Any:
 
 def history(space: Workspace, fields: Fields) -> Fields:
     """The channel's messages, newest first, threads' replies left out."""
-    channel = space.channel(fields.get("channel"))
+    channel = space.joined(space.channel(fields.get("channel")))
     roots = [m for m in space.messages[channel] if m.get("thread_ts", m["ts"]) == m["ts"]]
     newest = [show(space, channel, m, fields) for m in reversed(within(roots, fields))]
     messages, cursor = page(newest, fields)
@@ -135,7 +126,7 @@ def history(space: Workspace, fields: Fields) -> Fields:
 
 def replies(space: Workspace, fields: Fields) -> Fields:
     """A thread: its parent, then its replies, oldest first."""
-    channel = space.channel(fields.get("channel"))
+    channel = space.joined(space.channel(fields.get("channel")))
     root = space.message(channel, fields.get("ts"), "thread_not_found")
     answers = [m for m in space.messages[channel] if m.get("thread_ts") == root["ts"]]
     shown = [show(space, channel, m, fields, thread=True) for m in (root, *within(answers, fields))]
@@ -247,12 +238,17 @@ def make_app(space: Workspace) -> Starlette:
     async def method(request: Request) -> JSONResponse:
         fields = read_fields(request, await request.body())
         token = request.headers.get("authorization", "").removeprefix("Bearer ") or fields.get("token")
+        name = request.path_params["method"]
+        told = {"x-oauth-scopes": ",".join(sorted(space.scopes)), "x-accepted-oauth-scopes": NEEDED.get(name, "")}
         try:
             require_token(token)
-            answer = METHODS.get(request.path_params["method"], unknown)(space, fields)
+            space.require(name, fields)
+            answer = METHODS[name](space, fields)
         except SlackError as error:
-            return JSONResponse({"ok": False, "error": str(error)})
-        return JSONResponse({"ok": True, **answer})
+            return JSONResponse({"ok": False, "error": str(error), **error.more}, headers=told)
+        except LimitedError as error:
+            return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"retry-after": str(error.wait)})
+        return JSONResponse({"ok": True, **answer}, headers=told)
 
     return Starlette(routes=[Route("/api/{method}", method, methods=["GET", "POST"])])
 
@@ -263,11 +259,6 @@ def require_token(token: str | None) -> None:
         raise SlackError("not_authed")
     if token != SLACK_TOKEN:
         raise SlackError("invalid_auth")
-
-
-def unknown(_: Workspace, __: Fields) -> Fields:
-    """Answers a method that Slack does not have."""
-    raise SlackError("unknown_method")
 
 
 def describe(request: Request, body: bytes) -> Operation:
