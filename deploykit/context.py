@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploykit.model import Evidence, Json, Plan
-from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router, Tls
 from deploykit.settings import EnvironmentSettings, Settings
 
 
@@ -17,6 +17,11 @@ class Ports(Protocol):
     @property
     def http(self) -> Http:
         """Plain HTTP."""
+        ...
+
+    @property
+    def tls(self) -> Tls:
+        """The certificates that hosts show."""
         ...
 
     @property

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from deploykit.errors import UsageError
 
 if TYPE_CHECKING:
-    from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+    from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router, Tls
     from deploykit.settings import EnvironmentSettings, Settings
 
 #: Kind of port, name in the settings, module.
 ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "http": {"httpx": "deploykit.providers.http"},
+    "tls": {"tls": "deploykit.providers.tls"},
     "router": {"envoy": "deploykit.providers.envoy"},
     "platform": {"railway": "deploykit.providers.railway"},
     "metrics": {"datadog": "deploykit.providers.datadog"},
@@ -28,7 +29,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "chat": {"slack": "deploykit.providers.slack"},
 }
 #: The adapters whose client is an extra of the same name.
-EXTRAS = frozenset({"railway", "datadog", "github", "slack"})
+EXTRAS = frozenset({"railway", "datadog", "github", "slack", "tls"})
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Connections:
     def http(self) -> Http:
         """Plain HTTP."""
         return cast("Http", self._adapter("http", "httpx"))
+
+    @cached_property
+    def tls(self) -> Tls:
+        """The certificates that hosts show."""
+        return cast("Tls", self._adapter("tls", "tls"))
 
     @cached_property
     def router(self) -> Router:
