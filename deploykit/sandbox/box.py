@@ -55,6 +55,10 @@ class Vendors:
         """Ends the fault."""
         self._ask("PUT", vendor, "fault", {})
 
+    def limit(self, vendor: str, requests: int) -> None:
+        """Has a stand-in take so many requests more in its own period; those that keep a limit: railway."""
+        self._ask("PUT", vendor, "limit", {"requests": requests})
+
     def calls(self, vendor: str) -> list[Call]:
         """What the stand-in was asked so far, oldest first."""
         return [Call(**call) for call in json.loads(self._ask("GET", vendor, "calls"))]

@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploykit.sandbox.addresses import Addresses
+from deploykit.sandbox.limits import Window
 from deploykit.sandbox.serving import Listener
 from deploykit.sandbox.vendors import control, datadog, github, railway, slack
 from deploykit.sandbox.vendors.collector import Collector
@@ -14,11 +16,13 @@ from deploykit.sandbox.vendors.platform import Platform
 from deploykit.sandbox.vendors.tap import Tap
 
 
-def make_taps(platform: Platform, collector: Collector, ingest_delay: float) -> dict[str, Tap]:
+def make_taps(
+    platform: Platform, collector: Collector, ingest_delay: float, limits: Mapping[str, Window]
+) -> dict[str, Tap]:
     """The stand-ins by name."""
     taps = (
         Tap(github.make_app(), github.GITHUB),
-        Tap(railway.make_app(platform), railway.RAILWAY),
+        Tap(railway.make_app(platform, limits["railway"]), railway.RAILWAY),
         Tap(datadog.make_app(collector, ingest_delay), datadog.DATADOG),
         Tap(slack.make_app(slack.Workspace()), slack.SLACK),
     )
@@ -32,9 +36,10 @@ async def run(addresses: Addresses, ingest_delay: float) -> None:
     collector = Collector(addresses)
     platform = Platform(addresses, collector.tick)
     collector.running = platform.running
-    taps = make_taps(platform, collector, ingest_delay)
+    limits = {"railway": Window(railway.LIMIT, railway.PERIOD)}
+    taps = make_taps(platform, collector, ingest_delay, limits)
     listeners = {name: Listener(tap, addresses.ports[name]) for name, tap in taps.items()}
-    listeners["control"] = Listener(control.make_app(taps, listeners), addresses.ports["control"])
+    listeners["control"] = Listener(control.make_app(taps, listeners, limits), addresses.ports["control"])
     collecting = asyncio.create_task(collector.run())
     try:
         await platform.boot()

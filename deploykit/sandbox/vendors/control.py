@@ -1,4 +1,4 @@
-"""The sandbox's own interface to its stand-ins: stop and start them, break them, read what they were asked."""
+"""The sandbox's own interface to its stand-ins: stop, start, break and limit them, read what they were asked."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,11 +9,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from deploykit.sandbox.calls import Fault
+from deploykit.sandbox.limits import Window
 from deploykit.sandbox.serving import Listener
 from deploykit.sandbox.vendors.tap import Tap
 
 
-def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Starlette:
+def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener], limits: Mapping[str, Window]) -> Starlette:
     """The control application."""
 
     async def ready(_: Request) -> JSONResponse:
@@ -32,11 +33,17 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
         taps[request.path_params["vendor"]].fault = Fault(**sent) if sent else None
         return JSONResponse({})
 
+    async def limit(request: Request) -> JSONResponse:
+        window = limits[request.path_params["vendor"]]
+        window.limit, window.used = int((await request.json())["requests"]), {}
+        return JSONResponse({})
+
     return Starlette(
         routes=[
             Route("/ready", ready),
             Route("/{vendor}/calls", calls),
             Route("/{vendor}/fault", fault, methods=["PUT"]),
+            Route("/{vendor}/limit", limit, methods=["PUT"]),
             Route("/{vendor}/{verb}", switch, methods=["POST"]),
         ]
     )
