@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from deploykit.settings import SmokeRequest
 ITEM = "blue-green.smoke"
 #: What a smoke test finds in its environment.
 ADDRESS, RELEASE = "DEPLOYKIT_URL", "DEPLOYKIT_RELEASE"
+#: What pytest says before it begins; a file may end the session early, and look well in what is left of it.
+COLLECTED = re.compile(r"^collected (\d+) items?(?:.* / (\d+) selected)?", re.MULTILINE)
 #: Characters of pytest's output that are kept: its end.
 KEPT = 20_000
 
@@ -92,18 +95,20 @@ def _tests(context: Context, file: Path) -> Part:
         report = Path(folder) / "report.xml"
         code, said = _run(context, file, report, limit)
         if code is None:
-            return Part(Outcome.ERROR, f"{file.name} was not done within {limit:g} s", text=said)
+            return Part(Outcome.ERROR, f"{file.name} was not done within {limit:g} s", text=said[-KEPT:])
         try:
             tests = list(ET.parse(report).getroot().iter("testcase"))  # noqa: S314 - our own child wrote it
         except (OSError, ET.ParseError) as error:
             mend = "read its output; pytest must be installed beside deploykit"
-            return Part(Outcome.ERROR, f"{file.name} left no results ({type(error).__name__})", text=said, mend=mend)
+            return Part(
+                Outcome.ERROR, f"{file.name} left no results ({type(error).__name__})", text=said[-KEPT:], mend=mend
+            )
     return _judged(file.name, code, tests, said)
 
 
 def _run(context: Context, file: Path, report: Path, limit: float) -> tuple[int | None, str]:
     """Run pytest in a process group of its own; None for its code where it took too long and was ended."""
-    command = [sys.executable, "-m", "pytest", str(file), f"--junitxml={report}", "-o", "addopts=", "-q"]
+    command = [sys.executable, "-m", "pytest", str(file), f"--junitxml={report}", "-o", "addopts="]
     command += ["-p", "no:cacheprovider", "--color=no"]
     candidate = context.plan.candidate
     process = subprocess.Popen(
@@ -126,7 +131,7 @@ def _run(context: Context, file: Path, report: Path, limit: float) -> tuple[int 
         _end_group(process.pid)
         if process.returncode is None:
             said, _ = process.communicate()
-    return code, said.decode("utf-8", "replace")[-KEPT:]
+    return code, said.decode("utf-8", "replace")
 
 
 def _end_group(leader: int) -> None:
@@ -138,20 +143,23 @@ def _end_group(leader: int) -> None:
 
 def _judged(name: str, code: int, tests: Iterable[ET.Element], said: str) -> Part:
     rows = tuple(_row(test) for test in tests)
+    found = COLLECTED.search(said)
+    wanted = int(found[2] or found[1]) if found else len(rows) + 1
     counts = {word: sum(row[1] == word for row in rows) for word in ("passed", "failed", "error", "skipped")}
     shown = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no test was found"
     if counts["failed"]:
         outcome = Outcome.FAIL
     elif counts["error"] or (code and counts["passed"]):
         outcome = Outcome.ERROR
-    elif not counts["passed"]:
+    elif not counts["passed"] or len(rows) < wanted:
         outcome = Outcome.INCONCLUSIVE
     else:
         outcome = Outcome.PASS
     table = Table(title=f"Smoke tests of {name}", columns=("test", "result", "seconds", "message"), rows=rows)
     mend = "run the file yourself with DEPLOYKIT_URL set, and read its output"
     ended = f", pytest ended with {code}" if code else ""
-    return Part(outcome, f"{name}: {shown}{ended}", table, said, mend)
+    left = f", of {wanted} that were found" if len(rows) < wanted else ""
+    return Part(outcome, f"{name}: {shown}{left}{ended}", table, said[-KEPT:], mend)
 
 
 def _row(test: ET.Element) -> tuple[str, str, str, str]:

@@ -100,9 +100,11 @@ class EnvoyRouter:
     def stop(self) -> None:
         """Have every request met by the maintenance answer, and read that back.
 
+        A route that listens to the key is taken for granted: whether it answers, only real requests tell.
+
         Raises:
             Unreachable: It is not known whether it is in force.
-            Rejected: Envoy refused, has no such key, or accepted and does not apply it.
+            Rejected: Envoy refused, or accepted and does not apply it.
         """
         self._set_maintenance(100)
 
@@ -124,7 +126,6 @@ class EnvoyRouter:
         return attempt(replace(self._call, what="GET /runtime"), self._maintained) >= 100
 
     def _set_maintenance(self, percent: int) -> None:
-        self.stopped()  # without the key in the static layer no route listens to it, and nothing may be sent
         found = self._modify({self._maintenance: percent}, self._maintained)
         if found != percent:
             raise Rejected(

@@ -124,15 +124,6 @@ CASES = (
         patient=False,
     ),
     Case(
-        "envoy.resume",
-        envoy,
-        lambda router: router.resume(),
-        runtime(10, 90),
-        changes=True,
-        takes=2,
-        patient=False,
-    ),
-    Case(
         "railway.restart",
         railway,
         lambda platform: platform.restart("d1"),
