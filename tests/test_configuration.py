@@ -408,7 +408,8 @@ def test_text_from_outside_stays_data(context: Context, server: Faults) -> None:
 
 
 def test_settings_are_refused_that_mean_nothing() -> None:
-    for wrong in ({"allowed": []}, {"allowed": ["https://a.example/"]}, {"allowed": ["*"]}, {"pth": "/x"}):
+    wrongs: list[dict[str, Any]] = [{"allowed": []}, {"allowed": ["https://a/"]}, {"allowed": ["*"]}, {"pth": "/x"}]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="validation error"):
             CorsSettings.model_validate({"path": "/x", "allowed": [ORIGIN], **wrong})
     with pytest.raises(ValueError, match="less than or equal to 1000"):

@@ -41,6 +41,12 @@ FILES: dict[str, tuple[str, Outcome, str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pytest that starts fast."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def given(world: World, text: str, **changes: object) -> Context:
     """A run whose team has this file, and no list of requests."""
     (world.home / "checks").mkdir(exist_ok=True)
@@ -82,16 +88,19 @@ def test_a_file_that_is_not_there_is_an_error(world: World) -> None:
     assert (result.outcome, result.summary) == (ERROR, "there is no smoke.py")
 
 
-def test_what_takes_too_long_is_ended_with_all_that_it_started(world: World) -> None:
+def test_what_takes_too_long_is_an_error(world: World) -> None:
+    result = smoke(given(world, "import time\ndef test_slow(): time.sleep(600)", smoke_timeout=1.0))
+    assert (result.outcome, result.summary) == (ERROR, "smoke.py was not done within 1 s")
+
+
+def test_what_a_test_started_ends_with_it(world: World) -> None:
     text = """
-import subprocess, sys, time, pathlib
-def test_slow():
+import subprocess, sys, pathlib
+def test_careless():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     pathlib.Path("pid").write_text(str(child.pid))
-    time.sleep(600)
 """
-    result = smoke(given(world, text, smoke_timeout=4.0))
-    assert (result.outcome, result.summary) == (ERROR, "smoke.py was not done within 4 s")
+    assert smoke(given(world, text)).outcome is PASS
     pid = int((world.home / "checks" / "pid").read_text())
     deadline = time.monotonic() + 20
     while alive(pid):
