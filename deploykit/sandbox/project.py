@@ -137,7 +137,10 @@ _SMOKE = '''\
 
 import json
 import os
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+import pytest
 
 SHOP = os.environ["DEPLOYKIT_URL"]
 
@@ -147,10 +150,10 @@ def test_a_product_has_a_price():
         assert json.load(answer)["price_cents"] == 700
 
 
-def test_an_order_is_taken():
-    order = json.dumps({"product_id": 7, "quantity": 1}).encode()
-    with urlopen(Request(f"{SHOP}/orders", order, {"content-type": "application/json"})) as answer:
-        assert answer.status == 201
+def test_an_order_for_nothing_is_refused():
+    order = json.dumps({"product_id": 999, "quantity": 1}).encode()
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(Request(f"{SHOP}/orders", order, {"content-type": "application/json"}))
 '''
 
 
