@@ -47,6 +47,22 @@ def find(platform: Platform, service: str, deployment: str) -> Deployment:
     raise Rejected(f"{service} has no deployment {deployment}", where="platform", mend="look at the platform's page")
 
 
+def way_back(platform: Platform, service: str, commit: str) -> Deployment:
+    """The newest deployment of another commit that the platform can go back to.
+
+    Raises:
+        Rejected: There is none.
+    """
+    for one in platform.deployments(service):
+        if one.commit != commit and one.can_roll_back:
+            return one
+    raise Rejected(
+        f"{service} has no earlier deployment to go back to",
+        where="platform",
+        mend="traffic is on live; deploy a good release there by hand",
+    )
+
+
 def wait_for(context: Context, service: str, commit: str) -> Deployment:
     """Wait until the newest deployment of a commit has ended, well or not.
 

@@ -265,6 +265,15 @@ def test_a_burst_that_took_too_long_tells_nothing(context: Context, server: Faul
     assert (result.outcome, "longer than the limit's" in result.summary) == (INCONCLUSIVE, True)
 
 
+def test_a_clients_key_may_be_a_secret(world: World, context: Context, server: Faults) -> None:
+    (world.home / "client-key").write_text(SECRET)
+    server.reply(BUSY)
+    keyed = LIMIT.model_copy(update={"headers": {"x-client-key": "file:client-key"}})
+    result = look(configuration.rate_limits, having(context, rate_limit=keyed))
+    assert server.asked[0].headers["x-client-key"] == SECRET
+    assert SECRET not in result.model_dump_json()
+
+
 def test_the_headers_of_the_limit_are_kept_and_no_others(context: Context, server: Faults) -> None:
     server.reply(Reply({}, 429, {**TOLD, "X-Other": HOSTILE.replace("\x1b", "")}))
     facts = look(configuration.rate_limits, having(context, rate_limit=LIMIT)).evidence.facts

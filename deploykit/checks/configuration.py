@@ -116,15 +116,22 @@ def rate_limits(context: Context) -> Result:
     wanted = context.environment.rate_limit
     if wanted is None:
         return not_set_up(context, RATE_LIMITS, "rate_limit")
-    url, began = context.environment.url + wanted.path, time.monotonic()
+    url, began, took = context.environment.url + wanted.path, time.monotonic(), 0.0
+    headers = {name: _plain(context, value) for name, value in wanted.headers.items()}
     answers: list[Answered] = []
-    while len(answers) < wanted.burst and not (answers and answers[-1].status >= 400):
-        answers.append(context.ports.http.ask("GET", url, headers=wanted.headers, timeout=wanted.within))
-    took, last = time.monotonic() - began, answers[-1]
+    while len(answers) < wanted.burst and took <= wanted.within and not (answers and answers[-1].status >= 400):
+        answers.append(context.ports.http.ask("GET", url, headers=headers, timeout=wanted.within))
+        took = time.monotonic() - began
+    last = answers[-1]
     outcome, summary, mend = _met(wanted, len(answers), last, took)
     told: Json = {name: value for name, value in sorted(last.headers.items()) if name in (*WHEN, *HOW_MUCH)}
     facts: Json = {"requests": len(answers), "seconds": round(took, 2), "last_status": last.status, "headers": told}
     return Result(item=RATE_LIMITS, outcome=outcome, summary=summary, evidence=Evidence(facts=facts), mend=mend)
+
+
+def _plain(context: Context, value: str) -> str:
+    """A header's value: what stands there, or the secret that it refers to."""
+    return context.settings.resolve(value) if value.startswith(("env:", "file:")) else value
 
 
 def _met(wanted: RateLimitSettings, count: int, last: Answered, took: float) -> tuple[Outcome, str, str]:
@@ -141,7 +148,7 @@ def _met(wanted: RateLimitSettings, count: int, last: Answered, took: float) -> 
         mend = "name a path under rate_limit.path that is there, and limited"
         return Outcome.INCONCLUSIVE, f"{wanted.path} answers {last.status}, so no limit was met", mend
     if took > wanted.within:
-        summary = f"{count} requests took {took:.1f} s, longer than the limit's {wanted.within:g} s"
+        summary = f"{count} of {wanted.burst} requests took {took:.1f} s, longer than the limit's {wanted.within:g} s"
         return Outcome.INCONCLUSIVE, summary, "look again from nearer by, or set a longer rate_limit.within"
     return Outcome.FAIL, f"{count} requests in {took:.1f} s met no limit", "limit how often a client may ask"
 

@@ -55,7 +55,8 @@ class RateLimitSettings(Record):
     Attributes:
         path: What is asked for; reading it must do no harm.
         burst: Requests that are more than the limit allows `within` so much time. The first 429 ends the burst.
-        headers: Sent along, so that the burst counts as a client of its own and takes nothing from anybody.
+        headers: Sent along, so that the burst counts as a client of its own and takes nothing from anybody. A value
+            may be a reference to a secret (`env:NAME`, `file:PATH`).
     """
 
     path: UrlPath

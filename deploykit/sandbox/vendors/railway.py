@@ -63,7 +63,7 @@ class Root:
         filter: str = "",  # noqa: A002  # Railway's name
         **__: Any,
     ) -> list[View]:
-        """The last lines that a deployment wrote, oldest first; what it says of its times is when it was last asked."""
+        """The last lines that a deployment wrote, oldest first; all bear the time at which its status last changed."""
         deployment = self.platform.deployment(deploymentId)
         lines = [line for line in self.platform.log(deployment) if filter in line][-limit:]
         moment = stamp(deployment.status_updated_at)
