@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deploykit import redact
 from deploykit.checks import configuration, service
@@ -93,28 +95,28 @@ def test_what_is_not_set_up_is_inconclusive_and_says_what_to_write(
 GOOD = {"SESSION_KEY": SECRET, "LOG_LEVEL": "info"}
 
 
-def given(values: Any) -> Reply:
+def holding(values: Any) -> Reply:
     return Reply({"data": {"variables": values}})
 
 
 VARIABLES: dict[str, tuple[list[Reply], Outcome, str]] = {
-    "as they must be": ([given(GOOD)], PASS, "all 2 variables"),
-    "more than needed": ([given({**GOOD, "OTHER": "x"})], PASS, "all 2 variables"),
-    "one is missing": ([given({"SESSION_KEY": SECRET})], FAIL, "LOG_LEVEL"),
-    "one is empty": ([given({**GOOD, "LOG_LEVEL": ""})], FAIL, "LOG_LEVEL"),
-    "one is blank": ([given({**GOOD, "LOG_LEVEL": " \n"})], FAIL, "LOG_LEVEL"),
-    "one differs": ([given({**GOOD, "SESSION_KEY": SECRET + "x"})], FAIL, "SESSION_KEY"),
-    "one differs by a line's end": ([given({**GOOD, "SESSION_KEY": SECRET + "\n"})], FAIL, "SESSION_KEY"),
-    "only the candidate lacks one": ([given(GOOD), given({"SESSION_KEY": SECRET})], FAIL, "LOG_LEVEL"),
-    "none at all": ([given({})], FAIL, "LOG_LEVEL, SESSION_KEY"),
-    "another name in another case": ([given({"session_key": SECRET, "log_level": "info"})], FAIL, "LOG_LEVEL"),
-    "no text": ([given({**GOOD, "LOG_LEVEL": 7})], ERROR, "LOG_LEVEL is no text"),
-    "null": ([given(None)], ERROR, "withheld"),
+    "as they must be": ([holding(GOOD)], PASS, "all 2 variables"),
+    "more than needed": ([holding({**GOOD, "OTHER": "x"})], PASS, "all 2 variables"),
+    "one is missing": ([holding({"SESSION_KEY": SECRET})], FAIL, "LOG_LEVEL"),
+    "one is empty": ([holding({**GOOD, "LOG_LEVEL": ""})], FAIL, "LOG_LEVEL"),
+    "one is blank": ([holding({**GOOD, "LOG_LEVEL": " \n"})], FAIL, "LOG_LEVEL"),
+    "one differs": ([holding({**GOOD, "SESSION_KEY": SECRET + "x"})], FAIL, "SESSION_KEY"),
+    "one differs by a line's end": ([holding({**GOOD, "SESSION_KEY": SECRET + "\n"})], FAIL, "SESSION_KEY"),
+    "only the candidate lacks one": ([holding(GOOD), holding({"SESSION_KEY": SECRET})], FAIL, "LOG_LEVEL"),
+    "none at all": ([holding({})], FAIL, "LOG_LEVEL, SESSION_KEY"),
+    "another name in another case": ([holding({"session_key": SECRET, "log_level": "info"})], FAIL, "LOG_LEVEL"),
+    "no text": ([holding({**GOOD, "LOG_LEVEL": 7})], ERROR, "LOG_LEVEL is no text"),
+    "null": ([holding(None)], ERROR, "withheld"),
     "rubbish": ([Reply(b"<html>welcome</html>")], ERROR, "cannot be used"),
     "a wrong token": ([Reply({"data": None, "errors": [{"message": "Not Authorized"}]})], ERROR, "Not Authorized"),
     "the vendor is down": ([Reply(b"", 503)], ERROR, "503"),
     "the vendor is silent": ([Reply(act="hang")], ERROR, "no answer within 1 s"),
-    "down for the second service": ([given(GOOD), Reply(act="reset")], ERROR, "broke"),
+    "down for the second service": ([holding(GOOD), Reply(act="reset")], ERROR, "broke"),
 }
 
 
@@ -136,7 +138,7 @@ def test_of_variables_only_names_and_how_they_compare_are_recorded(
 ) -> None:
     (world.home / "session-key").write_text(SECRET)
     manifest = VariableSettings(required=("LOG_LEVEL", "GONE"), expected={"SESSION_KEY": "file:session-key"})
-    server.reply(given(GOOD), given({**GOOD, "SESSION_KEY": "something else"}))
+    server.reply(holding(GOOD), holding({**GOOD, "SESSION_KEY": "something else"}))
     (table,) = look(configuration.variables, having(context, variables=manifest)).evidence.tables
     assert table.columns == ("name", "green", "blue")
     assert table.rows == (
@@ -363,6 +365,21 @@ def test_a_preflight_asks_for_what_is_needed_and_strangers_ask_too(context: Cont
 def test_a_public_api_without_credentials_needs_no_list_of_methods(context: Context, server: Faults) -> None:
     server.script = by_origin(granting(Methods="*", Headers="*", Credentials=""))
     assert look(configuration.cors, having(context, cors=WANTED)).outcome is PASS
+
+
+PARTS = st.sampled_from([ORIGIN, "*", "null", "https://a.example", ",", " ", ", ", ORIGIN.upper(), ""])
+
+
+@given(st.lists(PARTS, max_size=4).map("".join), st.sampled_from(["true", "false", "TRUE", ""]))
+def test_a_grant_is_what_a_browser_takes_for_one(grant: str, credentials: str) -> None:
+    """Fetch standard, CORS check: `*` without credentials, or the origin byte by byte."""
+    headers = {"access-control-allow-origin": grant, "access-control-allow-credentials": credentials}
+    answer = Answered(204, None, "", 0.01, headers)
+    wanted = CorsSettings(path="/", allowed=(ORIGIN,))
+    taken = grant.strip(" ") == ORIGIN or (grant.strip(" ") == "*" and credentials.lower() != "true")
+    assert (configuration._not_granted(wanted, ORIGIN, answer) == "") is taken
+    # To a stranger, more than a browser takes is too much.
+    assert configuration._granted(ORIGIN, answer) or not taken
 
 
 # --- health endpoints

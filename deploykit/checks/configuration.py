@@ -209,11 +209,13 @@ def _granted(origin: str, answer: Answered) -> str:
 
 def _not_granted(wanted: CorsSettings, origin: str, answer: Answered) -> str:
     """What is wrong with a preflight's answer to an origin that may ask; empty where it is granted all it needs."""
-    grants, credentials = _listed(answer, "access-control-allow-origin"), bool(_with_credentials(answer))
-    if grants == ["*"] and credentials:
+    # Not a list: a browser takes the one origin, byte by byte, or refuses.
+    grant = answer.headers.get("access-control-allow-origin", "").strip(" \t")
+    credentials = bool(_with_credentials(answer))
+    if grant == "*" and credentials:
         return "any origin is granted, with credentials"
-    if grants not in ([origin], ["*"]):
-        return f"it is not granted, but {', '.join(grants)[:80] or 'nothing'}"
+    if grant not in {origin, "*"}:
+        return f"it is not granted, but {grant[:80] or 'nothing'}"
     if not 200 <= answer.status < 300:
         return f"the preflight answers {answer.status}"
     methods = _listed(answer, "access-control-allow-methods")
