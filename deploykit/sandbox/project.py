@@ -34,7 +34,7 @@ smoke = [
 ]
 
 [environments.production.health]
-contains = "ok"
+contains = '"status":"ok"'
 
 [environments.production.variables]
 required = ["LOG_LEVEL", "SHOP_CURRENCY"]
