@@ -45,8 +45,11 @@ class StopTraffic:
         needed, facts = standstill(self.context)
         if not needed:
             return _not_needed(STOP, "the database stays as it is, so traffic goes on", facts)
-        intent: Json = {"answer": "maintenance", **facts}
-        return (Step(id=STOP, intent=intent, do=self._do, probe=self.router.stopped, settle=self._settle),)
+        return (
+            Step(
+                id=STOP, intent={"answer": "maintenance"}, do=self._do, probe=self.router.stopped, settle=self._settle
+            ),
+        )
 
     def _do(self, _op: str) -> Json:
         self.router.stop()

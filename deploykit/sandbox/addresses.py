@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploykit.sandbox.authority import CA_FILE
+
 GITHUB_OWNER = "acme"
 GITHUB_REPOSITORY = "shop"
 GITHUB_TOKEN = "sandbox-github-token"  # noqa: S105  # made up: opens only the stand-in
@@ -31,6 +33,8 @@ VENDORS = ("github", "railway", "datadog", "slack")
 PORTS = ("proxy", "tls", "staging", "envoy_admin", "green", "blue", "staging_copy", *VENDORS, "control")
 #: The name on the router's certificate. It resolves nowhere: who asks for it connects to loopback.
 HOST = "shop.sandbox.invalid"
+#: All names on the sandbox's certificate.
+NAMES = (HOST, "127.0.0.1", "localhost")
 #: The one origin that the shop's browsers come from.
 ORIGIN = f"https://{HOST}"
 
@@ -82,8 +86,8 @@ class Addresses:
 
     @property
     def ca_file(self) -> Path:
-        """The authority that signed the router's certificate, PEM."""
-        return self.folder / "tls" / "ca.pem"
+        """The certificate of the sandbox's own authority."""
+        return self.folder / CA_FILE
 
     @property
     def green_url(self) -> str:

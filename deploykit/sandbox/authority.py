@@ -1,25 +1,30 @@
-"""The sandbox's own certificate authority, which nobody trusts who was not told to."""
+"""The sandbox's own certificate authority, for what speaks TLS."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import trustme
-
-from deploykit.sandbox.addresses import HOST
-
-#: For how long the router's certificate is valid, as usual on the web.
-DAYS = timedelta(days=90)
+CA_FILE, SERVER_FILE = "ca.pem", "vendors.pem"
+#: For how long a certificate is valid, as usual on the web.
+VALID = timedelta(days=90)
 
 
-def issue(folder: Path) -> None:
-    """Makes an authority, and the router's certificate: `ca.pem`, and `router.pem` with `router.key`.
+def certify(folder: Path, *names: str) -> tuple[Path, Path]:
+    """Makes an authority and a certificate for these names; what is there already is used again.
 
     Args:
-        folder: Where the files go; only its owner may read it.
+        folder: Where `ca.pem`, which clients trust, and the server's certificate with its key are written.
+        names: Host names and addresses of the server.
+
+    Returns:
+        The authority's certificate, and the server's: chain and key in one file, readable by its owner alone.
     """
-    folder.mkdir(mode=0o700, exist_ok=True)
-    authority = trustme.CA(organization_name="deploykit sandbox")
-    router = authority.issue_cert(HOST, not_after=datetime.now(UTC) + DAYS)
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    router.private_key_pem.write_to_path(folder / "router.key")
-    (folder / "router.pem").write_bytes(b"".join(part.bytes() for part in router.cert_chain_pems))
+    authority, server = folder / CA_FILE, folder / SERVER_FILE
+    if not (authority.exists() and server.exists()):
+        import trustme  # noqa: PLC0415 - only the process that makes it needs it
+
+        made = trustme.CA()
+        issued = made.issue_cert(*names, not_after=datetime.now(UTC) + VALID)
+        server.touch(mode=0o600)
+        server.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+        made.cert_pem.write_to_path(authority)
+    return authority, server

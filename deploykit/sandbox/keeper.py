@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from deploykit.sandbox import postgres, proxy
-from deploykit.sandbox.addresses import PORTS, Addresses
+from deploykit.sandbox.addresses import NAMES, PORTS, Addresses
+from deploykit.sandbox.authority import CA_FILE, SERVER_FILE, certify
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.processes import Child, choose_ports, spawn, wait_until
 from deploykit.sandbox.settings import Settings
@@ -45,8 +46,9 @@ def running(settings: Settings) -> Iterator[tuple[Addresses, dict[str, Child]]]:
             return child
 
         file = folder / "addresses.json"
-        for old in (file, folder / "load.json"):
+        for old in (file, folder / "load.json", folder / CA_FILE, folder / SERVER_FILE):
             old.unlink(missing_ok=True)
+        certify(folder, *NAMES)  # once, for the router and the stand-ins
         vendors = hold(start_vendors(settings, file, folder))  # it waits for the file
         envoy = hold(proxy.start_proxy(ports, folder))
         addresses = Addresses(folder, ports, open_database(settings, folder, stack, children), programs)

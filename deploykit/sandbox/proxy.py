@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from deploykit.sandbox.authority import issue
+from deploykit.sandbox.authority import SERVER_FILE
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.processes import Child, spawn
 
@@ -34,7 +34,7 @@ def find_binary() -> Path:
     return binary
 
 
-def bootstrap(ports: Mapping[str, int], certificates: Path) -> dict[str, Any]:
+def bootstrap(ports: Mapping[str, int], certificate: Path) -> dict[str, Any]:
     """The configuration: the shop's door, plain and with TLS, and staging's; the weights are in the runtime."""
     runtime = {f"{RUNTIME_KEY}.green": 100, f"{RUNTIME_KEY}.blue": 0, MAINTENANCE_KEY: 0}
     layers = [{"name": "static", "static_layer": runtime}, {"name": "admin", "admin_layer": {}}]
@@ -48,7 +48,7 @@ def bootstrap(ports: Mapping[str, int], certificates: Path) -> dict[str, Any]:
         "static_resources": {
             "listeners": [
                 listener("shop", ports["proxy"], shop_routes()),
-                listener("shop-tls", ports["tls"], shop_routes(), terminating(certificates)),
+                listener("shop-tls", ports["tls"], shop_routes(), terminating(certificate)),
                 listener("staging", ports["staging"], [{"match": {"prefix": "/"}, "route": {"cluster": "staging"}}]),
             ],
             "clusters": [
@@ -79,10 +79,10 @@ def shop_routes() -> list[dict[str, Any]]:
     ]
 
 
-def terminating(certificates: Path) -> dict[str, Any]:
-    """What makes a listener speak TLS."""
-    files = {"certificate_chain": "router.pem", "private_key": "router.key"}
-    pair = {kind: {"filename": str(certificates / name)} for kind, name in files.items()}
+def terminating(certificate: Path) -> dict[str, Any]:
+    """What makes a listener speak TLS, with chain and key out of one file."""
+    file = {"filename": str(certificate)}
+    pair = {"certificate_chain": file, "private_key": file}
     context = {"@type": TLS, "common_tls_context": {"tls_certificates": [pair]}}
     return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
 
@@ -119,10 +119,9 @@ def cluster(colour: str, port: int) -> dict[str, Any]:
 
 
 def start_proxy(ports: Mapping[str, int], folder: Path) -> Child:
-    """Writes the bootstrap file and starts Envoy with it."""
-    issue(folder / "tls")
+    """Writes the bootstrap file and starts Envoy with it; its certificate is there already."""
     file = folder / "envoy.json"
-    file.write_text(json.dumps(bootstrap(ports, folder / "tls"), indent=2) + "\n")
+    file.write_text(json.dumps(bootstrap(ports, folder / SERVER_FILE), indent=2) + "\n")
     # Without hot restart it shares no memory, so several can run on one machine.
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
     return spawn("envoy", [str(find_binary()), "-c", str(file), *options], folder)

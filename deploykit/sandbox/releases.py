@@ -56,12 +56,12 @@ RELEASES = (
         "2026-11-16T11:47:00Z",
         healthy=False,
     ),
-    Release("v1.5.1", "7f0e8c1b5d5d41a6a3b0c0f1f6d9a4a2c7e35b18", "Name the currency", "2026-11-17T09:26:00Z"),
+    Release("v1.5.1", "7f0e8c1b5d5d41a6a3b0c0f1f6d9a4a2c7e35b18", "Name the currency", "2026-11-21T09:26:00Z"),
     Release(
-        "v1.9.0",
+        "v1.13.0",
         "3c6b1f7ad2c84a0e9d1f5b8e60a74d93e5b2f0c6",
         "Remember what was looked at",
-        "2026-11-18T14:03:00Z",
+        "2026-11-21T14:03:00Z",
         leak_bytes=256 * 1024,
     ),
 )

@@ -192,11 +192,11 @@ def test_a_release_that_leaks_takes_more_and_more_memory(
     query: Query,
     until: Callable[..., Any],
 ) -> None:
-    assert settle(deploy(commit("v1.9.0"))) == "SUCCESS"
+    assert settle(deploy(commit("v1.13.0"))) == "SUCCESS"
     split(50)
 
     def grown() -> bool:
-        (points,) = query("max:shop.memory.rss{version:v1.9.0}.rollup(max, 1)").values() or ({0: 0.0},)
+        (points,) = query("max:shop.memory.rss{version:v1.13.0}.rollup(max, 1)").values() or ({0: 0.0},)
         return max(points.values()) - min(points.values()) > 30e6
 
     until(grown)
