@@ -20,6 +20,7 @@ from deploykit.ports import (
     Platform,
     Repository,
     Router,
+    Tls,
 )
 from deploykit.settings import EnvironmentSettings, Settings
 
@@ -30,6 +31,11 @@ class Ports(Protocol):
     @property
     def http(self) -> Http:
         """Plain HTTP."""
+        ...
+
+    @property
+    def tls(self) -> Tls:
+        """The certificates that hosts show."""
         ...
 
     @property

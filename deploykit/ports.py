@@ -29,6 +29,7 @@ class Deployment:
         status: The platform's own word.
         state: What it means: `running`, `pending`, `failed` or `gone`.
         can_roll_back: Whether the platform can go back *to* it.
+        changed: When its status last changed, as the platform writes it; only good for comparing with itself.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Deployment:
     state: str
     created_at: datetime
     can_roll_back: bool
+    changed: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,11 +249,40 @@ class Recorded:
     url: str
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """The certificate that a host shows, and whether a browser would take it.
+
+    Attributes:
+        fault: Why chain or host name do not hold; empty where they do.
+        names: The host names that it is good for.
+        issuer: Who signed it.
+        ends: Until when it is valid.
+    """
+
+    fault: str
+    names: tuple[str, ...]
+    issuer: str
+    ends: datetime
+
+
+class Tls(Protocol):
+    """Looks at certificates, as a browser would."""
+
+    def certificate(self, name: str, *, address: str = "", port: int = 443) -> Certificate:
+        """Shake hands with a host by its name; with an address, there instead of where the name leads."""
+        ...
+
+
 class Http(Protocol):
     """Plain HTTP to the service itself."""
 
     def get(self, url: str, *, timeout: float = 5.0) -> Answered:
         """Ask once, without following redirects. Any status is an answer."""
+        ...
+
+    def ask(self, method: str, url: str, *, headers: Mapping[str, str], timeout: float = 5.0) -> Answered:
+        """The same with another method, and with headers."""
         ...
 
 
@@ -270,6 +301,18 @@ class Router(Protocol):
         """Requests sent to each colour since the router started."""
         ...
 
+    def stop(self) -> None:
+        """Have every request met by the maintenance answer (503) instead of a colour."""
+        ...
+
+    def resume(self) -> None:
+        """Let requests through again, by the weights."""
+        ...
+
+    def stopped(self) -> bool:
+        """Whether the maintenance answer is in force for all requests, read from the router itself."""
+        ...
+
 
 class Platform(Protocol):
     """Runs the service's copies."""
@@ -284,6 +327,18 @@ class Platform(Protocol):
 
     def roll_back(self, deployment: str) -> None:
         """Start going back to an earlier deployment. The new one is found in `deployments` afterwards."""
+        ...
+
+    def restart(self, deployment: str) -> None:
+        """Start restarting the processes of a deployment; its status tells when they are up."""
+        ...
+
+    def logs(self, deployment: str, *, limit: int = 100) -> tuple[str, ...]:
+        """The last lines that a deployment wrote, oldest first."""
+        ...
+
+    def variables(self, service: str) -> Mapping[str, str]:
+        """A service's variables. The values are secrets: to compare in memory, and never to write."""
         ...
 
 

@@ -89,6 +89,61 @@ def test_a_whole_file_loads_with_typed_values_and_the_file_hash(write: Write) ->
     assert settings.load(write(WHOLE + "\n# a comment counts: approved is the file\n")).digest != before
 
 
+EDGE = """
+[environments.production.variables]
+required = ["LOG_LEVEL"]
+expected = { SESSION_KEY = "env:SESSION_KEY" }
+
+[environments.production.tls]
+hosts = [{ name = "shop.example" }, { name = "api.shop.example", port = 8443, address = "10.0.0.7" }]
+ca = "ca.pem"
+
+[environments.production.rate_limit]
+path = "/products"
+burst = 50
+within = "10s"
+
+[environments.production.cors]
+path = "/orders"
+allowed = ["https://shop.example"]
+
+[environments.production.staging]
+url = "https://staging.shop.example"
+"""
+
+
+def test_what_an_environment_shows_at_its_edge_is_optional_and_typed(write: Write) -> None:
+    bare = settings.load(write(WHOLE)).environment("production")
+    assert (bare.variables, bare.tls, bare.rate_limit, bare.cors, bare.staging, bare.smoke_tests) == (None,) * 6
+    edge = settings.load(write(WHOLE + EDGE)).environment("production")
+    assert edge.tls is not None
+    assert [(host.port, host.address) for host in edge.tls.hosts] == [(443, ""), (8443, "10.0.0.7")]
+    assert edge.tls.days == 30
+    assert edge.rate_limit is not None
+    assert edge.rate_limit.within == 10.0
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "place", "said"),
+    [
+        ("burst = 50", "brst = 50", "environments.production.rate_limit.brst", "unknown key"),
+        ('"env:SESSION_KEY"', '"hunter2"', "environments.production.variables.expected.SESSION_KEY", "a reference"),
+        ('["https://shop.example"]', '["https://shop.example/"]', "environments.production.cors.allowed.0", "match"),
+        ("burst = 50", "burst = 50000", "environments.production.rate_limit.burst", "1000"),
+        ('path = "/orders"', 'path = "orders"', "environments.production.cors.path", "match"),
+        ("port = 8443", "port = 84430", "environments.production.tls.hosts.1.port", "65535"),
+    ],
+)
+def test_a_wrong_key_at_the_edge_is_refused_with_its_place(
+    write: Write, right: str, wrong: str, place: str, said: str
+) -> None:
+    assert right in EDGE
+    text = refusal(write(WHOLE + EDGE.replace(right, wrong)))
+    assert place in text
+    assert said in text
+    assert "hunter2" not in text
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "place", "said"),
     [

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from deploykit import planning, providers
+from deploykit import planning, providers, redact
 from deploykit.checklist import Item, checklist
 from deploykit.context import Context
 from deploykit.errors import Rejected, Unreachable
@@ -33,6 +33,7 @@ from deploykit.journal.store import FILE
 from deploykit.model import Colour, DecisionKind, Json, Series
 from deploykit.ports import (
     Answered,
+    Certificate,
     Change,
     Comparison,
     Deployment,
@@ -155,6 +156,10 @@ class World:
     unreported: set[str] = field(default_factory=set)
     points_age: float = 0.0
     deployments: dict[str, list[Deployment]] = field(default_factory=dict)
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    logs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+    stopped: bool = False
     lands: str = "running"
     pages: dict[str, Answered] = field(default_factory=dict)
     changes: tuple[Change, ...] = CHANGES
@@ -372,10 +377,23 @@ class FakeRouter(_Port):
     def counts(self) -> Mapping[Colour, int]:
         self.world.ask("router.counts")
         world = self.world
-        for colour in world.counters:
+        for colour in () if world.stopped else world.counters:
             share = world.weights[colour] / 100 if world.sends is None else world.sends[colour]
             world.counters[colour] += world.rate * share
         return {colour: round(count) for colour, count in world.counters.items()}
+
+    def stop(self) -> None:
+        self.world.change("router.stop", "stop traffic", lambda: self._stopped(on=True))
+
+    def resume(self) -> None:
+        self.world.change("router.resume", "resume traffic", lambda: self._stopped(on=False))
+
+    def stopped(self) -> bool:
+        self.world.ask("router.stopped")
+        return self.world.stopped
+
+    def _stopped(self, *, on: bool) -> None:
+        self.world.stopped = on
 
 
 class FakePlatform(_Port):
@@ -398,12 +416,42 @@ class FakePlatform(_Port):
                     return
         raise Rejected(f"no deployment {deployment}")
 
+    def restart(self, deployment: str) -> None:
+        for service, known in self.world.deployments.items():
+            for index, old in enumerate(known):
+                if old.id == deployment:
+                    changed = f"{old.changed}, restarted"
+                    new = replace(old, changed=changed, status=self.world.lands.upper(), state=self.world.lands)
+                    self.world.change("platform.restart", f"restart {service}", partial(known.__setitem__, index, new))
+                    return
+        raise Rejected(f"no deployment {deployment}")
+
+    def logs(self, deployment: str, *, limit: int = 100) -> tuple[str, ...]:
+        self.world.ask("platform.logs")
+        return self.world.logs.get(deployment, ())[-limit:]
+
+    def variables(self, service: str) -> Mapping[str, str]:
+        self.world.ask("platform.variables")
+        return {name: redact.learn(value) for name, value in self.world.variables.get(service, {}).items()}
+
     def _add(self, service: str, new: Deployment) -> None:
         self.world.deployments[service].insert(0, new)
 
 
+class FakeTls(_Port):
+    """Each host shows a good certificate of sixty days, but for those that the world knows."""
+
+    def certificate(self, name: str, *, address: str = "", port: int = 443) -> Certificate:  # noqa: ARG002 - the port's
+        self.world.ask("tls.certificate")
+        good = Certificate("", (name,), "CN=Test authority", datetime.now(UTC) + timedelta(days=60, hours=1))
+        return self.world.certificates.get(name, good)
+
+
 class FakeHttp(_Port):
     """Each colour at its own address; the service's address goes through the router."""
+
+    def ask(self, method: str, url: str, *, headers: Mapping[str, str], timeout: float = 5.0) -> Answered:  # noqa: ARG002 - the port's
+        return self.get(url, timeout=timeout)
 
     def get(self, url: str, *, timeout: float = 5.0) -> Answered:  # noqa: ARG002 - the port's
         self.world.ask("http.get")
@@ -411,6 +459,8 @@ class FakeHttp(_Port):
         self.world.ask(f"http.get {host}")
         if url in self.world.pages:
             return self.world.pages[url]
+        if host == "shop.example.com" and self.world.stopped:
+            return answered(503, text="closed for maintenance")
         if host == "shop.example.com":
             colour: Colour = max(self.world.weights, key=self.world.weights.__getitem__)
             self.world.counters[colour] += 1
@@ -635,6 +685,7 @@ class FakeEvents(_Port):
 
 FAKES: dict[str, type[_Port]] = {
     "http": FakeHttp,
+    "tls": FakeTls,
     "router": FakeRouter,
     "platform": FakePlatform,
     "metrics": FakeMetrics,

@@ -7,7 +7,7 @@ from deploykit.checks.service import version_of
 from deploykit.context import Context
 from deploykit.errors import Rejected
 from deploykit.model import Evidence, Json, Outcome, Result
-from deploykit.platforms import newest, wait_for
+from deploykit.platforms import last_words, newest, wait_for
 
 ITEM = "blue-green.deploy"
 
@@ -46,7 +46,7 @@ class Deploy:
         if ended.state != "running":
             mend = "read the platform's log of this deployment, mend the release, and make a new plan"
             summary = f"the platform says {ended.status} for {plan.release}"
-            return self._result(Outcome.FAIL, summary, facts, mend)
+            return self._result(Outcome.FAIL, summary, facts, mend, last_words(self.context, ended.id))
         found = version_of(self.context, plan.candidate.url)
         facts["version"] = found
         if found != plan.release:
@@ -55,5 +55,6 @@ class Deploy:
         summary = f"{plan.candidate.colour} runs {plan.release} ({plan.commit[:9]})"
         return self._result(Outcome.PASS, summary, facts)
 
-    def _result(self, outcome: Outcome, summary: str, facts: Json, mend: str = "") -> Result:
-        return Result(item=ITEM, outcome=outcome, summary=summary, evidence=Evidence(facts=facts), mend=mend)
+    def _result(self, outcome: Outcome, summary: str, facts: Json, mend: str = "", text: str = "") -> Result:
+        evidence = Evidence(facts=facts, text=text)
+        return Result(item=ITEM, outcome=outcome, summary=summary, evidence=evidence, mend=mend)

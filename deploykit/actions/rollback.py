@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from deploykit.actions.step import Step
 from deploykit.context import Context
-from deploykit.errors import Rejected
 from deploykit.model import Evidence, Json, Outcome, Result
-from deploykit.platforms import newest, wait_for
-from deploykit.ports import Deployment
+from deploykit.platforms import newest, wait_for, way_back
 
 ITEM = "rollback.platform"
 
@@ -31,23 +29,12 @@ class Platform:
     def _do(self, _op: str) -> Json:
         if newest(self.context.ports.platform, self.service).commit != self.context.plan.commit:
             return {"done": "nothing: the release is not what runs there"}
-        target = self._target()
+        target = way_back(self.context.ports.platform, self.service, self.context.plan.commit)
         self.context.ports.platform.roll_back(target.id)
         return {"deployment": target.id, "commit": target.commit}
 
     def _probe(self) -> bool | None:
         return newest(self.context.ports.platform, self.service).commit != self.context.plan.commit
-
-    def _target(self) -> Deployment:
-        """The newest deployment of another commit that the platform can go back to."""
-        for deployment in self.context.ports.platform.deployments(self.service):
-            if deployment.commit != self.context.plan.commit and deployment.can_roll_back:
-                return deployment
-        raise Rejected(
-            f"{self.service} has no earlier deployment to go back to",
-            where="platform",
-            mend="traffic is on live; deploy a good release there by hand",
-        )
 
     def _settle(self) -> Result:
         found = newest(self.context.ports.platform, self.service)

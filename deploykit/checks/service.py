@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from deploykit.checks.smoke import smoke as smoke  # noqa: PLC0414 - the checklist names it here
 from deploykit.context import Context
 from deploykit.errors import ProviderError
-from deploykit.model import Evidence, Json, Outcome, Result, Table
-from deploykit.ports import Answered
+from deploykit.model import Evidence, Json, Outcome, Result, Table, worst
 
 
 def version_of(context: Context, url: str) -> str:
@@ -31,6 +31,8 @@ def look_at_health(context: Context, url: str) -> tuple[Outcome, str, Json]:
         return Outcome.FAIL, f"the health endpoint answers {answer.status}", facts
     if answer.seconds > health.within:
         return Outcome.FAIL, f"the health endpoint took {answer.seconds:.1f} s", facts
+    if health.contains and health.contains not in answer.text:
+        return Outcome.FAIL, f"the health endpoint's answer lacks {health.contains!r}", facts
     return Outcome.PASS, f"the health endpoint answers 200 in {answer.seconds * 1000:.0f} ms", facts
 
 
@@ -46,39 +48,27 @@ def candidate_health(context: Context) -> Result:
     return Result(item="blue-green.health", outcome=outcome, summary=summary, evidence=Evidence(facts=facts), mend=mend)
 
 
-def smoke(context: Context) -> Result:
-    """`blue-green.smoke`: the team's list of requests against the candidate's own address."""
-    requests = context.environment.smoke
-    if not requests:
-        return Result(
-            item="blue-green.smoke",
-            outcome=Outcome.INCONCLUSIVE,
-            summary="no smoke test is set",
-            mend=f"list requests under [[environments.{context.plan.environment}.smoke]]",
-        )
-    rows, failed, silent = [], 0, 0
-    for request in requests:
-        try:
-            answer = context.ports.http.get(context.plan.candidate.url + request.path)
-        except ProviderError as error:
-            silent += 1
-            rows.append((request.path, str(request.status), "no answer", error.what))
-            continue
-        fault = _fault(answer, request.status, request.contains)
-        failed += bool(fault)
-        rows.append((request.path, str(request.status), str(answer.status), fault or "ok"))
-    outcome = Outcome.FAIL if failed else Outcome.ERROR if silent else Outcome.PASS
-    table = Table(title="Smoke test", columns=("path", "expected", "answered", "result"), rows=tuple(rows))
-    return Result(
-        item="blue-green.smoke",
-        outcome=outcome,
-        summary=f"{len(requests) - failed - silent} of {len(requests)} requests answered as they must",
-        evidence=Evidence(tables=(table,)),
-        mend="" if outcome is Outcome.PASS else "ask the candidate yourself, and read its log on the platform",
+def health_endpoints(context: Context) -> Result:
+    """`monitoring.health-endpoints`: staging's and production's, each by status, body and time."""
+    environment, item = context.environment, "monitoring.health-endpoints"
+    places = {context.plan.environment: environment.url}
+    if environment.staging:
+        places["staging"] = environment.staging.url
+    looks = {name: look_at_health(context, url) for name, url in places.items()}
+    if not environment.staging:
+        looks["staging"] = (Outcome.INCONCLUSIVE, "where staging answers is not set", {"url": ""})
+    outcome = worst([seen for seen, _, _ in looks.values()])
+    rows = tuple(
+        (name, str(facts["url"]), seen.value, said, facts.get("seconds")) for name, (seen, said, facts) in looks.items()
     )
-
-
-def _fault(answer: Answered, status: int, contains: str) -> str:
-    if answer.status != status:
-        return f"answered {answer.status}"
-    return f"the answer lacks {contains!r}" if contains and contains not in answer.text else ""
+    columns = ("environment", "address", "outcome", "answer", "seconds")
+    mend = "read the service's log on the platform"
+    if not environment.staging:
+        mend = f"write [environments.{context.plan.environment}.staging] into the settings"
+    return Result(
+        item=item,
+        outcome=outcome,
+        summary="; ".join(f"{name}: {said}" for name, (_, said, _) in looks.items()),
+        evidence=Evidence(tables=(Table(title="Health endpoints", columns=columns, rows=rows),)),
+        mend="" if outcome is Outcome.PASS else mend,
+    )

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
         Platform,
         Repository,
         Router,
+        Tls,
     )
     from deploykit.settings import EnvironmentSettings, Settings
 
 #: Kind of port, name in the settings, module.
 ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "http": {"httpx": "deploykit.providers.http"},
+    "tls": {"tls": "deploykit.providers.tls"},
     "router": {"envoy": "deploykit.providers.envoy"},
     "platform": {"railway": "deploykit.providers.railway"},
     "metrics": {"datadog": "deploykit.providers.datadog"},
@@ -48,7 +50,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "chat": {"slack": "deploykit.providers.slack"},
 }
 #: The adapters whose client is an extra of the same name.
-EXTRAS = frozenset({"railway", "datadog", "github", "slack", "pagerduty"})
+EXTRAS = frozenset({"railway", "datadog", "github", "slack", "pagerduty", "tls"})
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Connections:
     def http(self) -> Http:
         """Plain HTTP."""
         return cast("Http", self._adapter("http", "httpx"))
+
+    @cached_property
+    def tls(self) -> Tls:
+        """The certificates that hosts show."""
+        return cast("Tls", self._adapter("tls", "tls"))
 
     @cached_property
     def router(self) -> Router:

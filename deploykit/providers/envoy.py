@@ -1,8 +1,10 @@
 """Envoy as the router: weights in its runtime, over its admin interface.
 
 The listener's route needs `weighted_clusters` with `runtime_key_prefix`, clusters named `blue` and `green`, and a
-`layered_runtime` whose static layer holds both weights and whose last layer is an `admin_layer`. Overrides are lost
-when Envoy restarts. Source: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+`layered_runtime` whose static layer holds both weights and whose last layer is an `admin_layer`. For the maintenance
+answer, a route before that one has a `direct_response` of 503 and matches by a `runtime_fraction` of
+`router.maintenance_key`, in hundredths, which the static layer holds as 0. Overrides are lost when Envoy restarts.
+Source: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
 
 A rollback waits for this module, so it speaks through the standard library: importing it and making its first
 connection takes a tenth of what httpx takes.
@@ -13,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from deploykit.errors import Rejected, UsageError
@@ -22,7 +24,7 @@ from deploykit.providers._errors import Call, attempt
 from deploykit.providers._faults import Fault, Why, of_client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from deploykit.model import Colour
     from deploykit.ports import Weights
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 TIMEOUT = 2.0
 COLOURS: tuple[Colour, Colour] = ("blue", "green")
 
+T = TypeVar("T")
+
 
 class EnvoyRouter:
     """A `ports.Router`.
@@ -39,19 +43,23 @@ class EnvoyRouter:
     Args:
         url: The admin interface.
         prefix: The route's `runtime_key_prefix`.
+        maintenance: The runtime's key of the maintenance answer.
         timeout: Seconds for the connection, and for each answer.
 
     Raises:
         UsageError: The address is none.
     """
 
-    def __init__(self, url: str, prefix: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, url: str, prefix: str, maintenance: str = "routing.maintenance", *, timeout: float = TIMEOUT
+    ) -> None:
         try:
             self._url = urlsplit(url)
             self._port = self._url.port
         except ValueError as error:
             raise UsageError(f"is no address: {error}", where="deploykit.toml: router.url", mend="mend it") from error
         self._keys = {colour: f"{prefix}.{colour}" for colour in COLOURS}
+        self._maintenance = maintenance
         self._call = Call("Envoy", "", address=f"router.url ({self._url.hostname})", timeout=timeout)
 
     def weights(self) -> Weights:
@@ -72,12 +80,7 @@ class EnvoyRouter:
             Rejected: Envoy refused, or accepted and does not apply them.
         """
         _checked(weights)
-        query = urlencode({self._keys[colour]: weights[colour] for colour in COLOURS}, quote_via=quote)
-        change = replace(self._call, what="POST /runtime_modify", changes=True, patience=0.0)
-        attempt(change, lambda: self._exchange("POST", f"/runtime_modify?{query}"))
-        # A question, but one whose failure leaves the change in doubt; asking twice is harmless.
-        read_back = replace(change, what="GET /runtime after POST /runtime_modify", again=True)
-        found = attempt(read_back, self._weights)
+        found = self._modify({self._keys[colour]: weights[colour] for colour in COLOURS}, self._weights)
         if found != dict(weights):
             raise Rejected(
                 f"it accepted the weights {_shown(weights)} and does not apply them: in force are {_shown(found)}",
@@ -94,10 +97,61 @@ class EnvoyRouter:
         """
         return attempt(replace(self._call, what="GET /stats"), self._counts)
 
-    def _weights(self) -> dict[Colour, int]:
+    def stop(self) -> None:
+        """Have every request met by the maintenance answer, and read that back.
+
+        A route that listens to the key is taken for granted: whether it answers, only real requests tell.
+
+        Raises:
+            Unreachable: It is not known whether it is in force.
+            Rejected: Envoy refused, or accepted and does not apply it.
+        """
+        self._set_maintenance(100)
+
+    def resume(self) -> None:
+        """Let requests through again, and read that back.
+
+        Raises:
+            ProviderError: As `stop`.
+        """
+        self._set_maintenance(0)
+
+    def stopped(self) -> bool:
+        """Whether every request meets the maintenance answer.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: The runtime has no such key, or no whole number in it.
+        """
+        return attempt(replace(self._call, what="GET /runtime"), self._maintained) >= 100
+
+    def _set_maintenance(self, percent: int) -> None:
+        found = self._modify({self._maintenance: percent}, self._maintained)
+        if found != percent:
+            raise Rejected(
+                f"it accepted {self._maintenance} {percent} and does not apply it: in force is {found}",
+                where="Envoy, POST /runtime_modify",
+                mend="see that the admin layer is the last one in layered_runtime",
+            )
+
+    def _modify(self, values: Mapping[str, int], read: Callable[[], T]) -> T:
+        """Set values of the runtime with one request, and read back what is in force."""
+        query = urlencode(values, quote_via=quote)
+        change = replace(self._call, what="POST /runtime_modify", changes=True, patience=0.0)
+        attempt(change, lambda: self._exchange("POST", f"/runtime_modify?{query}"))
+        # A question, but one whose failure leaves the change in doubt; asking twice is harmless.
+        return attempt(replace(change, what="GET /runtime after POST /runtime_modify", again=True), read)
+
+    def _entries(self) -> dict[str, Any]:
         answer = mapping(parse(self._exchange("GET", "/runtime?format=json")), "the answer")
-        entries = mapping(answer.get("entries"), "entries")
-        return {colour: _weight(entries, key) for colour, key in self._keys.items()}
+        return mapping(answer.get("entries"), "entries")
+
+    def _maintained(self) -> int:
+        return _whole(self._entries(), self._maintenance)
+
+    def _weights(self) -> dict[Colour, int]:
+        entries = self._entries()
+        return {colour: _whole(entries, key) for colour, key in self._keys.items()}
 
     def _counts(self) -> dict[Colour, int]:
         raw = self._exchange("GET", "/stats?filter=upstream_rq_total&format=json")
@@ -133,12 +187,13 @@ class EnvoyRouter:
 
 def connect(settings: Settings, environment: EnvironmentSettings) -> EnvoyRouter:  # noqa: ARG001 - all take both
     """The router of an environment."""
-    return EnvoyRouter(environment.router.url, environment.router.runtime_prefix)
+    router = environment.router
+    return EnvoyRouter(router.url, router.runtime_prefix, router.maintenance_key)
 
 
-def _weight(entries: dict[str, Any], key: str) -> int:
-    """One weight: what the topmost layer that has the key says."""
-    mend = "put both keys into the static layer of layered_runtime, and look at router.runtime_prefix"
+def _whole(entries: dict[str, Any], key: str) -> int:
+    """One value: what the topmost layer that has the key says."""
+    mend = "put it into the static layer of layered_runtime, and look at runtime_prefix and maintenance_key of router"
     if key not in entries:
         raise Fault(Why.REFUSED, f"the runtime has no {key}", mend=mend)
     value = mapping(entries[key], key).get("final_value")

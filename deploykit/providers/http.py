@@ -12,6 +12,8 @@ from deploykit.providers._errors import Call, attempt
 from deploykit.providers._faults import Fault, Why, of_client
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
     from deploykit.model import Json
@@ -45,16 +47,25 @@ class HttpxHttp:
             Unreachable: No answer, or not in time.
             Rejected: What answered does not speak HTTP, or the address is none.
         """
-        shown = _shown(url)
-        call = Call("HTTP", f"GET {shown}", address=shown, timeout=timeout, again=False, patience=0.0)
-        return attempt(call, lambda: self._get(url, timeout))
+        return self.ask("GET", url, headers={}, timeout=timeout)
 
-    def _get(self, url: str, timeout: float) -> Answered:
+    def ask(self, method: str, url: str, *, headers: Mapping[str, str], timeout: float = 5.0) -> Answered:
+        """The same with another method, and with headers.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: What answered does not speak HTTP, or the address or a header is none.
+        """
+        shown = _shown(url)
+        call = Call("HTTP", f"{method} {shown}", address=shown, timeout=timeout, again=False, patience=0.0)
+        return attempt(call, lambda: self._ask(method, url, headers, timeout))
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answered:
         from deploykit.ports import Answered  # noqa: PLC0415 - what it draws in is not needed to import this module
 
         start = time.perf_counter()
         try:
-            with self._client.stream("GET", url, timeout=timeout) as response:
+            with self._client.stream(method, url, headers=headers, timeout=timeout) as response:
                 raw = _body(response, start + timeout)
         except Fault:
             raise
@@ -62,9 +73,9 @@ class HttpxHttp:
             raise of_client(error) from error
         taken = time.perf_counter() - start
         # A session's cookie is a secret, and nothing needs it.
-        headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
+        kept = {name: value for name, value in response.headers.items() if name != "set-cookie"}
         text = raw.decode(response.encoding or "utf-8", "replace")
-        return Answered(response.status_code, _object(raw), text, taken, headers)
+        return Answered(response.status_code, _object(raw), text, taken, kept)
 
 
 def connect(settings: Settings, environment: EnvironmentSettings) -> HttpxHttp:  # noqa: ARG001 - all take both

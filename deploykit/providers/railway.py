@@ -5,6 +5,7 @@ Source: https://docs.railway.com/reference/public-api and its schema; `deploymen
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -44,13 +45,21 @@ STATES: Mapping[str, str] = {
 
 _DEPLOYMENTS = """
 query($input: DeploymentListInput!, $first: Int) { deployments(input: $input, first: $first) { edges { node {
-  id status createdAt canRollback meta } } } }
+  id status createdAt statusUpdatedAt canRollback meta } } } }
 """
 _DEPLOY = """
 mutation($environment: String!, $service: String!, $commit: String) {
   serviceInstanceDeployV2(environmentId: $environment, serviceId: $service, commitSha: $commit) }
 """
 _ROLL_BACK = "mutation($id: String!) { deploymentRollback(id: $id) }"
+_RESTART = "mutation($id: String!) { deploymentRestart(id: $id) }"
+_VARIABLES = """
+query($project: String!, $environment: String!, $service: String) {
+  variables(projectId: $project, environmentId: $environment, serviceId: $service) }
+"""
+_LOGS = """
+query($id: String!, $limit: Int) { deploymentLogs(deploymentId: $id, limit: $limit) { timestamp severity message } }
+"""
 
 
 class RailwayPlatform:
@@ -59,13 +68,16 @@ class RailwayPlatform:
     Args:
         settings: The project, the environment and the address.
         token: A token that may read and deploy.
+        plain: Text that is no secret; a variable whose value stands in it is not masked.
         timeout: Seconds for the connection, and for each answer.
     """
 
-    def __init__(self, settings: PlatformSettings, token: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, settings: PlatformSettings, token: str, *, plain: str = "", timeout: float = TIMEOUT) -> None:
         from gql.transport.httpx import HTTPXTransport  # noqa: PLC0415 - an extra, and slow to import
 
-        self._settings = settings
+        # What gql logs of its own accord is whole answers, and those to `variables` are secrets.
+        logging.getLogger("gql.transport").setLevel(logging.WARNING)
+        self._settings, self._plain = settings, plain
         self._call = Call("Railway", "", address="platform.url", token="platform.token", timeout=timeout)  # noqa: S106 - a name
         # One connection a request: an idle one may die just when a change is sent over it.
         headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
@@ -111,15 +123,69 @@ class RailwayPlatform:
             Unreachable: It is not known whether it was started.
             Rejected: Railway refused.
         """
+        self._start(_ROLL_BACK, "deploymentRollback", deployment, "roll back to")
+
+    def restart(self, deployment: str) -> None:
+        """Start restarting the processes of a deployment; its status tells when they are up.
+
+        Raises:
+            Unreachable: It is not known whether it was started.
+            Rejected: Railway refused.
+        """
+        self._start(_RESTART, "deploymentRestart", deployment, "restart")
+
+    def logs(self, deployment: str, *, limit: int = 100) -> tuple[str, ...]:
+        """The last lines that a deployment wrote, oldest first: time, severity, message.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: Railway refused, or an answer of no use.
+        """
+
+        def once() -> tuple[str, ...]:
+            found = listing(self._ask(_LOGS, "deploymentLogs", id=deployment, limit=limit), "deploymentLogs")
+            return tuple(map(_line, found[-limit:]))
+
+        return attempt(replace(self._call, what=f"log of {deployment}"), once)
+
+    def variables(self, service: str) -> Mapping[str, str]:
+        """A service's variables, each value masked from now on in all that is written.
+
+        What Railway itself provides (`RAILWAY_*`: names and ids) is not masked, nor what stands in the settings anyway:
+        masking `production` would blank out every record.
+
+        Raises:
+            Unreachable: No answer, or not in time.
+            Rejected: Railway refused, or an answer of no use.
+        """
+        place = {"project": self._settings.project, "environment": self._settings.environment, "service": service}
+
+        def once() -> Mapping[str, str]:
+            try:
+                found = mapping(self._ask(_VARIABLES, "variables", **place), "variables")
+            except Fault as fault:
+                # The words of any other would quote the answer, which holds secrets that nobody knows yet.
+                raise fault if fault.why is not Why.GARBLED else Fault(Why.GARBLED, "it is withheld") from None
+            for name, value in found.items():
+                if not isinstance(value, str):
+                    raise Fault(Why.GARBLED, f"the variable {name} is no text")
+                if not name.startswith("RAILWAY_") and value not in self._plain:
+                    redact.learn(value)
+            return found
+
+        return attempt(replace(self._call, what=f"variables of {service}"), once)
+
+    def _start(self, document: str, field: str, deployment: str, what: str) -> None:
+        """A change that Railway answers with a plain yes or no."""
 
         def once() -> None:
-            started = self._ask(_ROLL_BACK, "deploymentRollback", id=deployment)
+            started = self._ask(document, field, id=deployment)
             if started is False:
-                raise Fault(Why.REFUSED, f"{deployment} cannot be rolled back to")
+                raise Fault(Why.REFUSED, f"cannot {what} {deployment}")
             if started is not True:
-                raise Fault(Why.GARBLED, f"deploymentRollback is {started!r}")
+                raise Fault(Why.GARBLED, f"{field} is {started!r}")
 
-        attempt(replace(self._call, what=f"roll back to {deployment}", changes=True), once)
+        attempt(replace(self._call, what=f"{what} {deployment}", changes=True), once)
 
     def _ask(self, document: str, field: str, **variables: Any) -> Any:
         """One document, and what its one field holds; None where Railway says null."""
@@ -147,7 +213,7 @@ def connect(settings: Settings, environment: EnvironmentSettings) -> RailwayPlat
         UsageError: The token is not there.
     """
     platform = environment.platform
-    return RailwayPlatform(platform, redact.learn(settings.resolve(platform.token)))
+    return RailwayPlatform(platform, settings.resolve(platform.token), plain=settings.model_dump_json())
 
 
 def _only_success(response: httpx.Response) -> None:
@@ -190,7 +256,18 @@ def _deployment(node: Any) -> Deployment:
         state=STATES[status],
         created_at=_time(one.get("createdAt")),
         can_roll_back=one.get("canRollback") is True,
+        changed=changed if isinstance(changed := one.get("statusUpdatedAt"), str) else "",
     )
+
+
+def _line(entry: Any) -> str:
+    """One line of a log; only its message is sure to be there."""
+    one = mapping(entry, "a line of the log")
+    message = one.get("message")
+    parts = (one.get("timestamp"), one.get("severity"), message if isinstance(message, str) else None)
+    if parts[2] is None:
+        raise Fault(Why.GARBLED, "a line of the log has no message")
+    return " ".join(part for part in parts if isinstance(part, str) and part)
 
 
 def _time(value: Any) -> datetime:

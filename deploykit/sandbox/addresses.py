@@ -18,6 +18,8 @@ RAILWAY_PRODUCTION = "4f88d766-bb35-4b8f-bb99-3ee702a47388"
 RAILWAY_STAGING = "65f54102-797b-49b7-be3a-77bbcd1555d6"
 RAILWAY_GREEN = "f12f481f-1eda-4586-b5ae-da47f69a0687"
 RAILWAY_BLUE = "228ee759-5650-4df6-94a8-f043a1f69815"
+RAILWAY_SHOP_STAGING = "9b6d2f0a-4f0e-4a53-8a3b-0d1f6d3c6a57"
+SESSION_KEY = "sandbox-session-key"
 DATADOG_API_KEY = "sandbox-datadog-api-key"
 DATADOG_APP_KEY = "sandbox-datadog-app-key"
 SLACK_TOKEN = "xoxb-sandbox"  # noqa: S105  # made up
@@ -40,7 +42,13 @@ PAGERDUTY_FROM = "deploykit@sandbox.example"
 UNLEASH_TOKEN = "default:production.sandbox-unleash-token"  # noqa: S105  # made up
 UNLEASH_ADMIN_TOKEN = "*:*.sandbox-unleash-admin-token"  # noqa: S105  # made up
 VENDORS = ("github", "railway", "datadog", "slack", "sentry", "pagerduty", "unleash")
-PORTS = ("proxy", "envoy_admin", "green", "blue", *VENDORS, "control")
+PORTS = ("proxy", "tls", "staging", "envoy_admin", "green", "blue", "staging_copy", *VENDORS, "control")
+#: The name on the router's certificate. It resolves nowhere: who asks for it connects to loopback.
+HOST = "shop.sandbox.invalid"
+#: All names on the sandbox's certificate.
+NAMES = (HOST, "127.0.0.1", "localhost")
+#: The one origin that the shop's browsers come from.
+ORIGIN = f"https://{HOST}"
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Addresses:
 
     Attributes:
         folder: Where configuration and logs are written.
-        ports: Port by name, those of `PORTS`.
+        ports: Port by name, those of `PORTS`; `tls` is the proxy with TLS, `staging` likewise before the staging copy.
         postgres_dsn: The shop's database.
         postgres_bin: Folder of `psql`, `pg_dump` and `pg_restore`.
     """
@@ -68,6 +76,10 @@ class Addresses:
     railway_staging_id: str = RAILWAY_STAGING
     railway_green_id: str = RAILWAY_GREEN
     railway_blue_id: str = RAILWAY_BLUE
+    railway_shop_staging_id: str = RAILWAY_SHOP_STAGING
+    tls_host: str = HOST
+    origin: str = ORIGIN
+    session_key: str = SESSION_KEY
     datadog_api_key: str = DATADOG_API_KEY
     datadog_app_key: str = DATADOG_APP_KEY
     slack_token: str = SLACK_TOKEN
@@ -87,6 +99,16 @@ class Addresses:
     def service_url(self) -> str:
         """The shop as its users see it: through the proxy."""
         return local_url(self.ports["proxy"])
+
+    @property
+    def staging_url(self) -> str:
+        """The staging copy as its users see it."""
+        return local_url(self.ports["staging"])
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the sandbox's own authority."""
+        return self.folder / CA_FILE
 
     @property
     def green_url(self) -> str:
@@ -137,11 +159,6 @@ class Addresses:
     def pagerduty_url(self) -> str:
         """PagerDuty's address for `RestApiV2Client(base_url=...)`; its certificate is vouched for by `ca_file`."""
         return f"https://127.0.0.1:{self.ports['pagerduty']}"
-
-    @property
-    def ca_file(self) -> Path:
-        """The certificate of the sandbox's own authority."""
-        return self.folder / CA_FILE
 
     @property
     def unleash_url(self) -> str:

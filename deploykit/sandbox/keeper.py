@@ -11,11 +11,13 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploykit.sandbox import postgres, proxy
-from deploykit.sandbox.addresses import PORTS, Addresses
+from deploykit.sandbox.addresses import NAMES, PORTS, Addresses
+from deploykit.sandbox.authority import CA_FILE, SERVER_FILE, certify
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.processes import Child, choose_ports, spawn, wait_until
 from deploykit.sandbox.settings import Settings
@@ -44,8 +46,9 @@ def running(settings: Settings) -> Iterator[tuple[Addresses, dict[str, Child]]]:
             return child
 
         file = folder / "addresses.json"
-        for old in (file, folder / "load.json"):
+        for old in (file, folder / "load.json", folder / CA_FILE, folder / SERVER_FILE):
             old.unlink(missing_ok=True)
+        certify(folder, *NAMES)  # once, for the router and the stand-ins
         vendors = hold(start_vendors(settings, file, folder))  # it waits for the file
         envoy = hold(proxy.start_proxy(ports, folder))
         addresses = Addresses(folder, ports, open_database(settings, folder, stack, children), programs)
@@ -53,7 +56,8 @@ def running(settings: Settings) -> Iterator[tuple[Addresses, dict[str, Child]]]:
         write_private(file, addresses.to_json())
         wait_until(lambda: answers(vendors, ports["control"], "/ready"), "the stand-ins", str(vendors.log))
         wait_until(lambda: answers(envoy, ports["envoy_admin"], "/ready"), "Envoy", str(envoy.log))
-        wait_until(lambda: answers(envoy, ports["proxy"], "/health"), "the shop", str(envoy.log))
+        for door in ("proxy", "staging"):
+            wait_until(partial(answers, envoy, ports[door], "/health"), "the shop", str(envoy.log))
         if settings.rate > 0:
             hold(start_load(settings, addresses))
         yield addresses, children
@@ -75,7 +79,8 @@ def start_vendors(settings: Settings, addresses: Path, folder: Path) -> Child:
 
 def start_load(settings: Settings, addresses: Addresses) -> Child:
     """Starts the users of the shop."""
-    given = {"port": addresses.ports["proxy"], "folder": addresses.folder}
+    given: dict[str, Any] = {"port": addresses.ports["proxy"], "staging-port": addresses.ports["staging"]}
+    given["folder"] = addresses.folder
     given |= {"rate": settings.rate, "seconds": settings.load_seconds}
     arguments = [part for name, value in given.items() for part in (f"--{name}", str(value))]
     return spawn("load", [sys.executable, "-m", "deploykit.sandbox.load", *arguments], addresses.folder)

@@ -18,6 +18,8 @@ from deploykit.sandbox.tally import Tally
 
 TIMEOUT = 15.0
 MOST_AT_ONCE = 400
+#: Requests a second to the staging copy, which a team of a few people uses.
+STAGING_RATE = 5.0
 NEW_CONNECTION_SHARE = 0.05
 WRITE_SECONDS = 0.25
 NOBODY = ("none", "none")
@@ -137,9 +139,13 @@ async def run(arguments: argparse.Namespace) -> None:
     users.write()
     writing = asyncio.create_task(users.write_for_ever())
     sending = asyncio.create_task(users.send_all(arguments.rate, arguments.seconds))
+    # The team that tries things on staging; its requests are counted nowhere here.
+    team = Users(arguments.staging_port, arguments.folder)
+    trying = asyncio.create_task(team.send_all(min(arguments.rate, STAGING_RATE), arguments.seconds))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sending.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await sending
+    trying.cancel()
     writing.cancel()
     users.write()
 
@@ -148,6 +154,7 @@ def main() -> None:
     """Reads the arguments and runs."""
     parser = argparse.ArgumentParser(prog="python -m deploykit.sandbox.load", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--staging-port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)

@@ -26,11 +26,40 @@ name = "shop"
 url = "{a.service_url}"
 timezone = "Europe/Berlin"
 sandbox = true
+smoke_tests = "smoke_test.py"
 smoke = [
   {{ path = "/products", contains = "name" }},
   {{ path = "/products/1" }},
   {{ path = "/nothing-here", status = 404 }},
 ]
+
+[environments.production.health]
+contains = '"status":"ok"'
+
+[environments.production.variables]
+required = ["LOG_LEVEL", "SHOP_CURRENCY"]
+expected = {{ DATABASE_URL = "file:secrets/database-url", SESSION_KEY = "file:secrets/session-key" }}
+
+[environments.production.tls]
+hosts = [{{ name = "{a.tls_host}", address = "127.0.0.1", port = {tls_port} }}]
+ca = "{a.ca_file}"
+
+[environments.production.rate_limit]
+path = "/products/1"
+burst = 60
+headers = {{ x-client-key = "deploykit" }}
+
+[environments.production.cors]
+path = "/orders"
+method = "POST"
+headers = ["content-type"]
+allowed = ["{a.origin}"]
+
+[environments.production.staging]
+url = "{a.staging_url}"
+requests = "sum:shop.requests{{env:staging}}.as_count().rollup(sum, 1)"
+errors = "sum:shop.errors{{env:staging}}.as_count().rollup(sum, 1)"
+slow = "count(v: v>500):shop.latency{{env:staging}}.as_count().rollup(sum, 1)"
 
 [environments.production.colours.green]
 url = "{a.green_url}"
@@ -151,6 +180,30 @@ key = "keys/olga"
 operator = "{operator}"
 """
 
+_SMOKE = '''\
+"""What the team tries on a release before anybody else sees it."""
+
+import json
+import os
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+SHOP = os.environ["DEPLOYKIT_URL"]
+
+
+def test_a_product_has_a_price():
+    with urlopen(f"{SHOP}/products/7") as answer:
+        assert json.load(answer)["price_cents"] == 700
+
+
+def test_an_order_for_nothing_is_refused():
+    order = json.dumps({"product_id": 999, "quantity": 1}).encode()
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(Request(f"{SHOP}/orders", order, {"content-type": "application/json"}))
+'''
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -203,6 +256,9 @@ def write_project(
         _write_private(home / "secrets" / f"{name}-token", getattr(addresses, f"{name}_token") + "\n")
     for name in ("api", "app"):
         _write_private(home / "secrets" / f"datadog-{name}-key", getattr(addresses, f"datadog_{name}_key") + "\n")
+    _write_private(home / "secrets" / "database-url", addresses.postgres_dsn + "\n")
+    _write_private(home / "secrets" / "session-key", addresses.session_key + "\n")
+    (home / "smoke_test.py").write_text(_SMOKE)
     signers = [_key(home / "keys" / name, principal) for name, principal in (("olga", OPERATOR), ("anna", APPROVER))]
     (home / "allowed_signers").write_text("".join(signers))
     file = home / "deploykit.toml"
@@ -213,6 +269,7 @@ def write_project(
 def _settings(addresses: Addresses, archive: str, runbooks: str, pace: Pace) -> str:
     return _SETTINGS.format(
         a=addresses,
+        tls_port=addresses.ports["tls"],
         archive=archive,
         runbooks=runbooks,
         pace=pace,

@@ -16,6 +16,7 @@ class Release:
         slow_share: Share of requests that take longer.
         slow_seconds: How much longer they take.
         healthy: Whether its health endpoint ever says so.
+        leak_bytes: What it allocates with each request of a user, and never lets go.
     """
 
     tag: str
@@ -26,6 +27,7 @@ class Release:
     slow_share: float = 0.0
     slow_seconds: float = 0.0
     healthy: bool = True
+    leak_bytes: int = 0
 
 
 RELEASES = (
@@ -54,10 +56,19 @@ RELEASES = (
         "2026-11-16T11:47:00Z",
         healthy=False,
     ),
+    Release("v1.5.1", "7f0e8c1b5d5d41a6a3b0c0f1f6d9a4a2c7e35b18", "Name the currency", "2026-11-21T09:26:00Z"),
+    Release(
+        "v1.13.0",
+        "3c6b1f7ad2c84a0e9d1f5b8e60a74d93e5b2f0c6",
+        "Remember what was looked at",
+        "2026-11-21T14:03:00Z",
+        leak_bytes=256 * 1024,
+    ),
 )
 LIVE = "v1.4.2"
 IDLE = "v1.4.1"
 HEAD = "v1.5.0"
+STAGING = "v1.4.2"
 
 
 def find_release(name: str) -> Release | None:

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +27,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from deploykit.sandbox.edge import QUERIES, RateLimited, with_cors
 from deploykit.sandbox.releases import Release, find_release
 from deploykit.sandbox.serving import QuietServer, make_server
 
 # Before it closes idle connections it asks the proxy, in its answers, to close them: a request could meet the closing.
 DRAIN_SECONDS = 0.4
 SPARED = ("/health", "/version")
+#: A leak ends here, so that it does not take the machine with it.
+MOST_LEAKED = 300 * 1024 * 1024
 Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
@@ -41,6 +45,7 @@ class Shop:
 
     def __init__(self, release: Release, colour: str, pool: Pool) -> None:
         self.release, self.colour, self.pool = release, colour, pool
+        self.asked, self.seconds = 0, 0.0
 
     async def version(self, _: Request) -> JSONResponse:
         """Says which release this is."""
@@ -54,6 +59,8 @@ class Shop:
         except (psycopg.Error, PoolTimeout):
             database = "failed"
         good = database == "ok" and self.release.healthy
+        if not good:
+            say(f"health: failed, database {database}, settings {'ok' if self.release.healthy else 'not found'}")
         checks = {"database": database} if self.release.healthy else {"database": database, "settings": "failed"}
         return JSONResponse({"status": "ok" if good else "failed", "checks": checks}, 200 if good else 503)
 
@@ -81,8 +88,15 @@ class Shop:
     async def rows(self, query: str, *values: object) -> list[DictRow]:
         """Runs a query on a connection of the pool."""
         async with self.pool.connection() as connection:
+            began = time.perf_counter()
             cursor = await connection.execute(query.encode(), values)
-            return await cursor.fetchall()
+            found = await cursor.fetchall()
+        self.asked, self.seconds = self.asked + 1, self.seconds + time.perf_counter() - began
+        return found
+
+    async def queries(self, _: Request) -> JSONResponse:
+        """Says how many queries it made since it started, and how long they took."""
+        return JSONResponse({"queries": self.asked, "milliseconds": self.seconds * 1000})
 
     def app(self) -> Starlette:
         """The application."""
@@ -92,6 +106,7 @@ class Shop:
             Route("/products", self.products),
             Route("/products/{id:int}", self.product),
             Route("/orders", self.order, methods=["POST"]),
+            Route(QUERIES, self.queries),
         ]
         return Starlette(routes=routes)
 
@@ -100,11 +115,16 @@ class Behaviour:
     """Around the routes: what the release does wrong, the headers that name it, and a log line a request."""
 
     def __init__(self, shop: Shop, log: TextIO) -> None:
-        self.app, self.release, self.colour, self.log = shop.app(), shop.release, shop.colour, log
+        self.inner, self.release, self.colour, self.log = shop.app(), shop.release, shop.colour, log
+        self.app = RateLimited(with_cors(self.inner))
+        self.leaked: list[bytes] = []
         self.leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
+        if scope["path"] == QUERIES:
+            await self.inner(scope, receive, send)
+            return
         began, status = time.perf_counter(), 0
 
         async def send_named(message: Message) -> None:
@@ -130,12 +150,18 @@ class Behaviour:
         """
         through_proxy = any(name == b"x-request-id" for name, _ in scope["headers"])
         if through_proxy and scope["path"] not in SPARED:
+            self.leak()
             if random.random() < self.release.error_share:
                 await JSONResponse({"error": "internal error"}, 500)(scope, receive, send)
                 return
             if random.random() < self.release.slow_share:
                 await asyncio.sleep(self.release.slow_seconds)
         await self.app(scope, receive, send)
+
+    def leak(self) -> None:
+        """Allocates what the release never lets go; written to, so that it is really there."""
+        if len(self.leaked) * self.release.leak_bytes < MOST_LEAKED and self.release.leak_bytes:
+            self.leaked.append(b"\x01" * self.release.leak_bytes)
 
     def write(self, scope: Scope, status: int, seconds: float) -> None:
         """Writes the log line."""
@@ -152,6 +178,12 @@ class Behaviour:
             "ms": round(seconds * 1000, 2),
         }
         self.log.write(json.dumps(line) + "\n")
+
+
+def say(line: str) -> None:
+    """Writes a line to standard error, which the platform keeps as the deployment's log."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 async def serve(shop: Shop, log: TextIO, private: socket.socket, public: socket.socket) -> None:
@@ -184,6 +216,7 @@ def finish(*servers: QuietServer) -> None:
 async def run(release: Release, colour: str, log: TextIO, fds: list[int]) -> None:
     """Opens the pool and serves."""
     sockets = [socket.socket(fileno=fd) for fd in fds]
+    say(f"shop {release.tag} ({release.commit[:9]}) starts as {colour}")
     options = {"autocommit": True, "row_factory": dict_row}
     async with AsyncConnectionPool(
         os.environ["DATABASE_URL"],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
 
 from deploykit.model import Colour, Record
+from deploykit.settings.edge import CorsSettings, RateLimitSettings, StagingSettings, TlsSettings, VariableSettings
 from deploykit.settings.types import Seconds, Secret, Url, Zone
 
 
@@ -23,6 +25,8 @@ class RouterSettings(Record):
     kind: Literal["envoy"] = "envoy"
     url: Url
     runtime_prefix: str = "routing.traffic_split"
+    #: The runtime's key that turns the maintenance answer on: the percentage of requests that meet it.
+    maintenance_key: str = "routing.maintenance"
     #: How long a request that was under way when the weights changed may still land.
     late: Seconds = 2.0
 
@@ -44,6 +48,8 @@ class HealthSettings(Record):
     path: str = "/health"
     version_path: str = "/version"
     version_key: str = "version"
+    #: What the body must hold; nothing is asked of it where this is empty.
+    contains: str = ""
     within: Seconds = 2.0
 
 
@@ -64,6 +70,16 @@ class EnvironmentSettings(Record):
     platform: PlatformSettings
     health: HealthSettings = HealthSettings()
     smoke: tuple[SmokeRequest, ...] = ()
+    #: A pytest file of the team's, relative to the settings. It finds the address in DEPLOYKIT_URL.
+    smoke_tests: Path | None = None
+    #: For how long it may run, in all.
+    smoke_timeout: Seconds = 120.0
+    #: Without one of these, its item of the checklist cannot pass.
+    variables: VariableSettings | None = None
+    tls: TlsSettings | None = None
+    rate_limit: RateLimitSettings | None = None
+    cors: CorsSettings | None = None
+    staging: StagingSettings | None = None
     timezone: Zone = "UTC"
     sandbox: bool = False
 

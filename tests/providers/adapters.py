@@ -119,8 +119,8 @@ def unleash(url: str, timeout: int) -> UnleashFlags:
     return UnleashFlags(settings, TOKEN, timeout=timeout)
 
 
-def runtime(blue: object, green: object) -> dict[str, Any]:
-    entries = {"routing.traffic_split.blue": blue, "routing.traffic_split.green": green}
+def runtime(blue: object, green: object, stopped: object = 0) -> dict[str, Any]:
+    entries = {"routing.traffic_split.blue": blue, "routing.traffic_split.green": green, "routing.maintenance": stopped}
     values = {key: {"layer_values": [str(value), ""], "final_value": str(value)} for key, value in entries.items()}
     return {"layers": ["static", "admin"], "entries": values}
 
@@ -302,6 +302,38 @@ CASES: tuple[Case, ...] = (
         changes=True,
         takes=2,
         patient=False,
+    ),
+    Case("envoy.stopped", envoy, lambda router: router.stopped(), runtime(10, 90)),
+    Case(
+        "envoy.stop",
+        envoy,
+        lambda router: router.stop(),
+        runtime(10, 90, 100),
+        changes=True,
+        takes=2,
+        patient=False,
+    ),
+    Case(
+        "railway.restart",
+        railway,
+        lambda platform: platform.restart("d1"),
+        {"data": {"deploymentRestart": True}},
+        changes=True,
+        token="platform.token",
+    ),
+    Case(
+        "railway.logs",
+        railway,
+        lambda platform: platform.logs("d1"),
+        {"data": {"deploymentLogs": [{"message": "m", "severity": "info", "timestamp": "2026-11-23T03:10:00Z"}]}},
+        token="platform.token",
+    ),
+    Case(
+        "railway.variables",
+        railway,
+        lambda platform: platform.variables("shop-blue"),
+        {"data": {"variables": {"SESSION_KEY": "hunter2-hunter2", "EMPTY": ""}}},
+        token="platform.token",
     ),
     Case(
         "railway.deployments",

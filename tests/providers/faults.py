@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.act != "answer":
             self._hang_up(abruptly=reply.act == "reset")
 
-    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+    do_POST = do_OPTIONS = do_GET  # noqa: N815 - the names that http.server calls
 
     def _answer(self, reply: Reply) -> None:
         raw = reply.raw

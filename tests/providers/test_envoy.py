@@ -77,6 +77,35 @@ def test_a_colour_without_a_counter_is_not_zero(server: Faults) -> None:
         envoy(server.url, 2).counts()
 
 
+@pytest.mark.parametrize(("call", "value"), [("stop", 100), ("resume", 0)])
+def test_traffic_is_stopped_and_let_through_with_one_request_each(call: str, value: int, server: Faults) -> None:
+    server.reply(Reply(b"OK\n"), Reply(runtime(0, 100, value)))
+    router = envoy(server.url, 2)
+    getattr(router, call)()
+    assert [(asked.method, asked.path) for asked in server.asked] == [("POST", "/runtime_modify"), ("GET", "/runtime")]
+    assert server.asked[0].query == {"routing.maintenance": [str(value)]}
+    assert router.stopped() is (value == 100)
+
+
+def test_a_router_that_accepts_a_stop_and_does_not_apply_it_is_rejected(server: Faults) -> None:
+    server.reply(Reply(b"OK\n"), Reply(runtime(0, 100, 0)))
+    with pytest.raises(Rejected, match=r"accepted routing\.maintenance 100 and does not apply it: in force is 0"):
+        envoy(server.url, 2).stop()
+
+
+@pytest.mark.parametrize(("value", "stopped"), [(0, False), (1, False), (99, False), (100, True)])
+def test_only_all_requests_is_stopped(value: int, stopped: bool, server: Faults) -> None:  # noqa: FBT001 - a table
+    server.reply(Reply(runtime(0, 100, value)))
+    assert envoy(server.url, 2).stopped() is stopped
+
+
+def test_a_runtime_without_the_maintenance_key_says_where_it_belongs(server: Faults) -> None:
+    server.reply(Reply({"layers": [], "entries": {}}))
+    with pytest.raises(Rejected, match=r"no routing\.maintenance") as caught:
+        envoy(server.url, 2).stopped()
+    assert "static layer" in caught.value.mend
+
+
 def test_a_rollback_does_not_wait_for_imports() -> None:
     """Neither httpx nor pydantic, which together take longer than the shift itself."""
     code = (

@@ -72,6 +72,19 @@ def test_an_error_names_the_place_without_user_and_query() -> None:
     assert "user" not in text
 
 
+def test_another_method_is_asked_with_its_headers(server: Faults) -> None:
+    server.reply(Reply(b"", 204, {"Access-Control-Allow-Origin": "https://a.example"}))
+    answer = HttpxHttp().ask("OPTIONS", f"{server.url}/orders", headers={"Origin": "https://a.example"})
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, "https://a.example")
+    assert (server.asked[0].method, server.asked[0].headers["origin"]) == ("OPTIONS", "https://a.example")
+
+
+def test_a_header_that_is_none_is_a_providers_error_and_is_not_sent(server: Faults) -> None:
+    with pytest.raises(ProviderError):
+        HttpxHttp().ask("GET", server.url, headers={"x-key": "a\r\nx-evil: b"})
+    assert server.asked == []
+
+
 def test_a_cookie_is_not_sent_back(server: Faults) -> None:
     http: Any = HttpxHttp()
     server.reply(Reply({}, headers={"Set-Cookie": "session=1"}))

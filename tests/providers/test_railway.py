@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,11 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse, validate
 
+from deploykit import redact
 from deploykit.errors import Rejected, Unreachable
 from deploykit.providers import railway as module
+from deploykit.providers.railway import RailwayPlatform
+from deploykit.settings import PlatformSettings
 from tests.providers.adapters import COMMIT, TOKEN, deployments, railway
 from tests.providers.faults import Faults, Reply
 
@@ -43,6 +48,63 @@ def test_what_an_answer_may_lack_closes_rather_than_opens(server: Faults) -> Non
     assert found.created_at == datetime(2026, 11, 23, 3, 10, tzinfo=UTC)
 
 
+def test_a_restart_is_asked_for_by_deployment_and_may_be_refused(server: Faults) -> None:
+    server.reply(Reply({"data": {"deploymentRestart": True}}))
+    railway(server.url, 2).restart("d1")
+    assert server.asked[0].json["variables"] == {"id": "d1"}
+    server.reply(Reply({"data": {"deploymentRestart": False}}))
+    with pytest.raises(Rejected, match="cannot restart d1"):
+        railway(server.url, 2).restart("d1")
+
+
+def test_a_log_is_its_last_lines_and_needs_no_more_than_messages(server: Faults) -> None:
+    lines = [{"message": f"line {n}", "severity": None, "timestamp": "t"} for n in range(5)] + [{"message": "last"}]
+    server.reply(Reply({"data": {"deploymentLogs": lines}}))
+    assert railway(server.url, 2).logs("d1", limit=2) == ("t line 4", "last")
+    assert server.asked[0].json["variables"] == {"id": "d1", "limit": 2}
+    server.reply(Reply({"data": {"deploymentLogs": [{"timestamp": "t"}]}}))
+    with pytest.raises(Rejected, match="no message"):
+        railway(server.url, 2).logs("d1")
+
+
+def test_every_value_of_a_variable_is_masked_but_what_is_no_secret(server: Faults) -> None:
+    values = {"DATABASE_URL": "postgres://u:hunter2@db/shop", "NAME": "production", "RAILWAY_SERVICE_NAME": "shop-blue"}
+    server.reply(Reply({"data": {"variables": values}}))
+    settings = PlatformSettings(url=server.url, project="p", environment="e", token="env:T")
+    platform = RailwayPlatform(settings, TOKEN, plain='{"environments":{"production":{}}}', timeout=2)
+    assert platform.variables("shop-blue") == values
+    assert server.asked[0].json["variables"] == {"project": "p", "environment": "e", "service": "shop-blue"}
+    shown = redact.text("postgres://u:hunter2@db/shop in production of shop-blue")
+    assert shown == f"{redact.MASK} in production of shop-blue"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(b'{"data": {"variables": {"KEY": "hunter2-hunter2"'),
+        Reply({"data": {"variables": ["hunter2-hunter2"]}}),
+        Reply({"data": {"variables": {"KEY": ["hunter2-hunter2"]}}}),
+        Reply({"data": {"variables": {"KEY": "hunter2-hunter2"}}, "errors": [{"message": "hunter2-hunter2"}]}),
+    ],
+    ids=["half of it", "a list", "no text", "errors beside it"],
+)
+def test_an_answer_of_no_use_does_not_spill_its_secrets(
+    answer: Reply, server: Faults, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.reply(answer)
+    with pytest.raises(Rejected) as caught:
+        railway(server.url, 2).variables("shop-blue")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+def test_the_values_of_variables_are_in_no_log(server: Faults, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.reply(Reply({"data": {"variables": {"KEY": "hunter2-hunter2"}}}))
+    railway(server.url, 2).variables("shop-blue")
+    assert "hunter2" not in caplog.text
+
+
 def test_an_unknown_status_is_refused(server: Faults) -> None:
     server.reply(Reply(deployments("SUCCESS", "TELEPORTING")))
     with pytest.raises(Rejected, match="unknown status TELEPORTING"):
@@ -57,7 +119,7 @@ def test_a_deployment_is_started_at_its_commit(server: Faults) -> None:
 
 def test_false_is_a_refusal_to_roll_back(server: Faults) -> None:
     server.reply(Reply({"data": {"deploymentRollback": False}}))
-    with pytest.raises(Rejected, match="d1 cannot be rolled back to"):
+    with pytest.raises(Rejected, match="cannot roll back to d1"):
         railway(server.url, 2).roll_back("d1")
 
 
@@ -83,7 +145,7 @@ def test_a_status_with_a_json_body_is_not_forgotten(server: Faults) -> None:
 @pytest.mark.skipif(not SCHEMA.is_file(), reason="the shared contracts are not beside this checkout")
 def test_documents_and_states_fit_the_schema() -> None:
     schema = build_schema(SCHEMA.read_text("utf-8"), assume_valid=True)
-    for document in (module._DEPLOYMENTS, module._DEPLOY, module._ROLL_BACK):
+    for document in (module._DEPLOYMENTS, module._DEPLOY, module._ROLL_BACK, module._RESTART, module._VARIABLES):
         assert validate(schema, parse(document)) == []
     statuses = schema.type_map["DeploymentStatus"]
     assert set(module.STATES) == set(getattr(statuses, "values", ()))

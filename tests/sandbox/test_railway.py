@@ -166,7 +166,7 @@ def test_a_project_token_has_its_own_header(box: Sandbox) -> None:
     with Client(transport=transport) as session:
         request = GraphQLRequest(text, variable_values={"id": box.addresses.railway_project_id})
         names = {edge["node"]["name"] for edge in session.execute(request)["project"]["services"]["edges"]}
-    assert names == {"shop-green", "shop-blue"}
+    assert names == {"shop-green", "shop-blue", "shop-staging"}
 
 
 def test_pages_join_without_gap(railway: Ask, blue: Callable[..., Any], box: Sandbox) -> None:

@@ -38,14 +38,14 @@ def test_groups_are_apart() -> None:
         ("colour:green",): {100: 5},
     }
     assert points("sum:shop.requests{*}", samples) == {(): {100: 8}}
-    assert points("max:shop.cpu{*}", samples) == {(): {100: 5}}
+    assert points("max:shop.cpu.percent{*}", samples) == {(): {100: 5}}
 
 
 def test_gauges_average_over_time_unless_told_otherwise() -> None:
     samples = [sample(100, 2), sample(101, 4)]
-    assert points("avg:shop.cpu{*}", samples) == {(): {100: 3.0}}
-    assert points("avg:shop.cpu{*}.rollup(max, 10)", samples) == {(): {100: 4.0}}
-    assert points("avg:shop.memory{*}", samples) == {}
+    assert points("avg:shop.cpu.percent{*}", samples) == {(): {100: 3.0}}
+    assert points("avg:shop.cpu.percent{*}.rollup(max, 10)", samples) == {(): {100: 4.0}}
+    assert points("avg:shop.memory.rss{*}", samples) == {}
 
 
 def test_the_share_above_the_edge_is_exact() -> None:

@@ -6,8 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from deploykit.sandbox.addresses import Addresses
+from deploykit.sandbox.addresses import RAILWAY_STAGING, Addresses
 from deploykit.sandbox.authority import certify
+from deploykit.sandbox.limits import Window
 from deploykit.sandbox.serving import Listener
 from deploykit.sandbox.vendors import (
     control,
@@ -24,7 +25,7 @@ from deploykit.sandbox.vendors import (
 from deploykit.sandbox.vendors.agent import Agent
 from deploykit.sandbox.vendors.collector import Collector
 from deploykit.sandbox.vendors.github_world import make_world
-from deploykit.sandbox.vendors.platform import Platform
+from deploykit.sandbox.vendors.platform import Platform, Service
 from deploykit.sandbox.vendors.slack_workspace import Workspace
 from deploykit.sandbox.vendors.tap import Tap
 
@@ -35,10 +36,11 @@ TLS = frozenset({"pagerduty"})
 def make_taps(platform: Platform, organisation: datadog.Organisation) -> dict[str, Tap]:
     """The stand-ins by name."""
     world, workspace = make_world(), Workspace()
+    asked = Window(railway.LIMIT, railway.PERIOD)
     tracker, pager, flags = sentry_state.Sentry(), pagerduty_account.Account(), unleash.Unleash()
     taps = (
         Tap(github.make_app(world), github.GITHUB, world),
-        Tap(railway.make_app(platform), railway.RAILWAY),
+        Tap(railway.make_app(platform, asked), railway.RAILWAY, put=asked.put),
         Tap(sentry.make_app(tracker), sentry.SENTRY, put=tracker.put),
         Tap(pagerduty.make_app(pager), pagerduty.PAGERDUTY, put=pager.put),
         Tap(unleash.make_app(flags), unleash.UNLEASH, put=flags.put),
@@ -48,13 +50,18 @@ def make_taps(platform: Platform, organisation: datadog.Organisation) -> dict[st
     return {tap.vendor.name: tap for tap in taps}
 
 
+def environment_of(service: Service) -> str:
+    """The environment's name, as Datadog's tags have it."""
+    return "staging" if service.environment_id == RAILWAY_STAGING else "production"
+
+
 def log_files(platform: Platform) -> dict[Path, dict[str, str]]:
     """What the copies of the shop write, and what an agent beside them would know of it."""
     return {
         platform.addresses.folder / f"{service.name}.jsonl": {
             "service": "shop",
             "ddsource": "python",
-            "ddtags": f"env:production,colour:{service.colour}",
+            "ddtags": f"env:{environment_of(service)},colour:{service.colour}",
             "hostname": service.name,
         }
         for service in platform.services.values()

@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import psutil
 
-from deploykit.sandbox.addresses import Addresses
-from deploykit.sandbox.proxy import COLOURS, LATENCY_EDGES
+from deploykit.sandbox.addresses import Addresses, local_url
+from deploykit.sandbox.edge import QUERIES
+from deploykit.sandbox.proxy import COPIES, LATENCY_EDGES
 
-# By colour: the version active there, and its process.
+# By colour, or "staging": the version active there, and its process.
 Running = Callable[[], Mapping[str, tuple[str, int | None]]]
-FILTER = r"^cluster\.(green|blue)\.upstream_rq_(completed|5xx|time)$"
+FILTER = r"^cluster\.(green|blue|staging)\.upstream_rq_(completed|5xx|time)$"
 # A second's counts are read just after it ended.
 SLACK_SECONDS = 0.03
 
@@ -25,13 +26,14 @@ class Sample:
 
     Attributes:
         at: The second.
-        colour: Where.
+        colour: Where; "staging" for the staging copy.
         version: Which version was active there.
         requests: Requests that ended.
         errors: Of these, answered with 5xx.
         buckets: How many took how long: those up to each edge and above the one before.
         cpu: Percent of one core, where measured.
         memory: Resident bytes, where measured.
+        query: Milliseconds that a query took on average, where any was made.
     """
 
     at: int
@@ -42,6 +44,7 @@ class Sample:
     buckets: list[int] = field(default_factory=lambda: [0] * len(LATENCY_EDGES))
     cpu: float | None = None
     memory: float | None = None
+    query: float | None = None
 
 
 @dataclass
@@ -70,7 +73,10 @@ class Collector:
         self.running: Running = dict
         self.samples: dict[tuple[int, str, str], Sample] = {}
         self.before: dict[str, Counters] = {}
+        ports = addresses.ports
+        self.ports = {"green": ports["green"], "blue": ports["blue"], "staging": ports["staging_copy"]}
         self.watched: dict[str, psutil.Process] = {}
+        self.queries: dict[str, tuple[int, float]] = {}
         self.turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -91,6 +97,7 @@ class Collector:
                     add(sample, self.before[colour], now[colour])
                 if gauges and pid:
                     self.measure(sample, colour, pid)
+                    await self.time_queries(sample, colour)
             self.before = now or self.before
 
     async def read(self) -> dict[str, Counters]:
@@ -100,7 +107,7 @@ class Collector:
             answer = await self.client.get(self.url, params=asked)
         except httpx.TransportError:
             return {}
-        return {colour: counters(answer.json()["stats"], colour) for colour in COLOURS}
+        return {colour: counters(answer.json()["stats"], colour) for colour in COPIES}
 
     def measure(self, sample: Sample, colour: str, pid: int) -> None:
         """Adds the process's CPU and memory."""
@@ -113,6 +120,19 @@ class Collector:
             sample.cpu, sample.memory = known.cpu_percent(), float(known.memory_info().rss)
         except psutil.NoSuchProcess:
             self.watched.pop(colour, None)
+
+    async def time_queries(self, sample: Sample, colour: str) -> None:
+        """Adds how long the queries of the last second took, as the process itself counts them."""
+        try:
+            said = (await self.client.get(local_url(self.ports[colour]) + QUERIES)).json()
+        except httpx.TransportError:
+            return  # it is just being replaced
+        before, now = self.queries.get(colour, (0, 0.0)), (int(said["queries"]), float(said["milliseconds"]))
+        self.queries[colour] = now
+        if now[0] < before[0]:
+            before = (0, 0.0)  # another process began to count
+        if now[0] > before[0]:
+            sample.query = (now[1] - before[1]) / (now[0] - before[0])
 
 
 def counters(stats: list[dict[str, Any]], colour: str) -> Counters:

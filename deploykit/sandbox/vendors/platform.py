@@ -1,4 +1,4 @@
-"""What Railway runs here: two services, their deployments, and the processes behind them."""
+"""What Railway runs here: the two colours, the staging copy, their deployments, and the processes behind them."""
 
 import asyncio
 import random
@@ -12,13 +12,29 @@ from datetime import UTC, datetime
 
 import httpx
 
-from deploykit.sandbox.addresses import RAILWAY_BLUE, RAILWAY_GREEN, RAILWAY_PRODUCTION, Addresses, local_url
+from deploykit.sandbox.addresses import (
+    RAILWAY_BLUE,
+    RAILWAY_GREEN,
+    RAILWAY_PRODUCTION,
+    RAILWAY_SHOP_STAGING,
+    RAILWAY_STAGING,
+    SESSION_KEY,
+    Addresses,
+    local_url,
+)
 from deploykit.sandbox.processes import Child, listen, spawn
-from deploykit.sandbox.releases import HEAD, IDLE, LIVE, Release, find_release
+from deploykit.sandbox.proxy import COLOURS
+from deploykit.sandbox.releases import HEAD, IDLE, LIVE, STAGING, Release, find_release
 
 # A real build takes minutes; these are long enough to be seen by a client that polls.
 QUEUE_SECONDS, BUILD_SECONDS, HEALTH_SECONDS = 0.2, 0.4, 20.0
 UNHEALTHY_ANSWERS = 5
+#: By colour, or "staging": the service, its environment, what it runs at first, and its port's name.
+SERVICES = {
+    "blue": (RAILWAY_BLUE, RAILWAY_PRODUCTION, IDLE, "blue"),
+    "green": (RAILWAY_GREEN, RAILWAY_PRODUCTION, LIVE, "green"),
+    "staging": (RAILWAY_SHOP_STAGING, RAILWAY_STAGING, STAGING, "staging_copy"),
+}
 
 
 class PlatformError(Exception):
@@ -32,8 +48,8 @@ class Deployment:
     service_id: str
     release: Release
     reason: str
+    environment_id: str
     status: str = "INITIALIZING"
-    environment_id: str = RAILWAY_PRODUCTION
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     status_updated_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -50,6 +66,7 @@ class Service:
     """A service on its own port, and the deployment that is active there."""
 
     id: str
+    environment_id: str
     name: str
     colour: str
     port: int
@@ -71,8 +88,10 @@ class Platform:
     def __init__(self, addresses: Addresses, before_switch: Callable[[], Awaitable[None]]) -> None:
         self.addresses, self.before_switch = addresses, before_switch
         self.services = {
-            identifier: Service(identifier, f"shop-{colour}", colour, addresses.ports[colour], self.variables(colour))
-            for identifier, colour in ((RAILWAY_BLUE, "blue"), (RAILWAY_GREEN, "green"))
+            identifier: Service(
+                identifier, place, f"shop-{colour}", colour, addresses.ports[port], self.variables(colour)
+            )
+            for colour, (identifier, place, _, port) in SERVICES.items()
         }
         self.deployments: list[Deployment] = []
         self.tasks: set[asyncio.Task[None]] = set()
@@ -83,15 +102,21 @@ class Platform:
         return {s.colour: (s.active.release.tag, s.child.process.pid if s.child else None) for s in active if s.active}
 
     def variables(self, colour: str) -> dict[str, str]:
-        """A service's variables at the start."""
+        """A service's variables at the start: its own, and those that Railway provides."""
         values = {"DATABASE_URL": self.addresses.postgres_dsn, "LOG_LEVEL": "info", "SHOP_CURRENCY": "EUR"}
-        return {**values, "SESSION_KEY": f"sandbox-session-key-{colour}"}
+        provided = {
+            "RAILWAY_SERVICE_NAME": f"shop-{colour}",
+            "RAILWAY_ENVIRONMENT_NAME": "staging" if colour == "staging" else "production",
+        }
+        # Both colours share it, or a shift of traffic would end every session.
+        key = SESSION_KEY if colour in COLOURS else "sandbox-session-key-of-staging"
+        return {**values, **provided, "SESSION_KEY": key}
 
     async def boot(self) -> None:
-        """Starts green with the live release and blue with an older one."""
+        """Starts green with the live release, blue with an older one, and the staging copy."""
         first = [
-            Deployment(RAILWAY_BLUE, self.release(IDLE), "deploy"),
-            Deployment(RAILWAY_GREEN, self.release(LIVE), "deploy"),
+            Deployment(identifier, self.release(tag), "deploy", place)
+            for identifier, place, tag, _ in SERVICES.values()
         ]
         self.deployments = list(first)
         async with asyncio.TaskGroup() as tasks:
@@ -121,15 +146,16 @@ class Platform:
 
     def deploy(self, service_id: str, commit: str | None) -> Deployment:
         """Builds and deploys a commit; the head of the branch when none is given."""
-        self.service(service_id)
-        return self.begin(Deployment(service_id, self.release(commit or HEAD), "deploy"), build=True)
+        place = self.service(service_id).environment_id
+        return self.begin(Deployment(service_id, self.release(commit or HEAD), "deploy", place), build=True)
 
     def deploy_again(self, identifier: str, reason: str) -> Deployment:
         """Deploys what a deployment ran, without building it again."""
         before = self.deployment(identifier)
         if not before.has_run:
             raise PlatformError("Deployment cannot be rolled back" if reason == "rollback" else "Cannot redeploy")
-        return self.begin(Deployment(before.service_id, before.release, reason), build=False)
+        again = Deployment(before.service_id, before.release, reason, before.environment_id)
+        return self.begin(again, build=False)
 
     def restart(self, identifier: str) -> None:
         """Restarts the processes of the active deployment."""
@@ -153,7 +179,10 @@ class Platform:
 
     async def roll_out(self, deployment: Deployment, *, build: bool) -> None:
         """Takes a deployment to its end, one after the other in a service."""
-        async with self.service(deployment.service_id).turn:
+        turn = self.service(deployment.service_id).turn
+        if turn.locked():
+            deployment.become("QUEUED")
+        async with turn:
             if build:
                 await asyncio.sleep(QUEUE_SECONDS)
                 deployment.become("BUILDING")
@@ -173,7 +202,7 @@ class Platform:
         service = self.service(deployment.service_id)
         service.public = service.public or listen(service.port)
         private = listen(0)
-        child = self.start(service, deployment.release, private)
+        child = self.start(service, deployment, private)
         try:
             verdict = await healthy(child, private.getsockname()[1])
         finally:
@@ -184,18 +213,22 @@ class Platform:
             return
         await self.switch(service, deployment, child)
 
-    def start(self, service: Service, release: Release, private: socket.socket) -> Child:
+    def log(self, deployment: Deployment) -> list[str]:
+        """What the processes of a deployment said so far."""
+        file = self.addresses.folder / f"{log_name(deployment)}.log"
+        return file.read_text(errors="replace").splitlines() if file.exists() else []
+
+    def start(self, service: Service, deployment: Deployment, private: socket.socket) -> Child:
         """Starts a process of a release with its private socket and the service's public one."""
         if service.public is None:
             raise PlatformError("Service has no port")
         fds = {"private-fd": private.fileno(), "public-fd": service.public.fileno()}
         log = self.addresses.folder / f"{service.name}.jsonl"
-        given = {"version": release.tag, "colour": service.colour, "log": log, **fds}
+        given = {"version": deployment.release.tag, "colour": service.colour, "log": log, **fds}
         arguments = [part for name, value in given.items() for part in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "deploykit.sandbox.service", *arguments]
-        return spawn(
-            service.name, command, self.addresses.folder, environment=service.variables, pass_fds=tuple(fds.values())
-        )
+        own, passed = service.variables, tuple(fds.values())
+        return spawn(log_name(deployment), command, self.addresses.folder, environment=own, pass_fds=passed)
 
     async def switch(self, service: Service, deployment: Deployment, child: Child) -> None:
         """Lets the new process take the port, then ends the old one, as Railway overlaps them."""
@@ -229,6 +262,11 @@ class Platform:
             if service.child:
                 service.child.process.kill()
                 service.child.process.wait()
+
+
+def log_name(deployment: Deployment) -> str:
+    """What the log of a deployment's processes is called."""
+    return f"deployment-{deployment.id}"
 
 
 def ended(child: Child) -> bool:

@@ -1,9 +1,7 @@
 """A stand-in for Railway's GraphQL API, over the platform that really runs the services."""
 
-import base64
-import binascii
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,14 +30,18 @@ from deploykit.sandbox.addresses import (
     RAILWAY_STAGING,
     RAILWAY_TOKEN,
 )
+from deploykit.sandbox.limits import Standing, Window
 from deploykit.sandbox.vendors.platform import HEALTH_SECONDS, Deployment, Platform, PlatformError, Service
+from deploykit.sandbox.vendors.relay import connection, pages
 from deploykit.sandbox.vendors.tap import Operation, Vendor, read_json
 
 SCHEMA = build_schema(Path(__file__).with_name("railway.graphql").read_text())
 BORN = "2026-01-05T09:00:00.000Z"
 ENVIRONMENTS = {RAILWAY_PRODUCTION: "production", RAILWAY_STAGING: "staging"}
-ON_THE_WAY = ("INITIALIZING", "BUILDING", "DEPLOYING")
-LIMIT = 1000
+ON_THE_WAY = ("INITIALIZING", "QUEUED", "BUILDING", "DEPLOYING")
+#: Requests an hour, as in Railway's larger plan.
+LIMIT, PERIOD = 10_000, 3600.0
+PROJECT_TOKEN = "project-access-token"  # noqa: S105  # a header's name
 View = dict[str, Any]
 
 
@@ -52,6 +54,20 @@ class Root:
     def deployment(self, _: Any, id: str) -> View:  # noqa: A002  # Railway's name
         """Finds a deployment."""
         return self.view(self.platform.deployment(id))
+
+    def deploymentLogs(  # noqa: N802  # Railway's name
+        self,
+        _: Any,
+        deploymentId: str,  # noqa: N803  # Railway's name
+        limit: int = 500,
+        filter: str = "",  # noqa: A002  # Railway's name
+        **__: Any,
+    ) -> list[View]:
+        """The last lines that a deployment wrote, oldest first; all bear the time at which its status last changed."""
+        deployment = self.platform.deployment(deploymentId)
+        lines = [line for line in self.platform.log(deployment) if filter in line][-limit:]
+        moment = stamp(deployment.status_updated_at)
+        return [{"message": line, "severity": "error", "timestamp": moment, "attributes": []} for line in lines]
 
     def deployments(self, _: Any, input: View, **paging: Any) -> View:  # noqa: A002  # Railway's name
         """Lists deployments, newest first."""
@@ -79,7 +95,7 @@ class Root:
         domain = {"id": f"domain-{service.name}", "domain": address(service), "serviceId": service.id}
         return dated(
             {
-                "id": f"{service.id}-production",
+                "id": f"{service.id}-{ENVIRONMENTS[environmentId]}",
                 "serviceId": service.id,
                 "serviceName": service.name,
                 "environmentId": environmentId,
@@ -143,9 +159,9 @@ class Root:
         return True
 
     def service(self, environment_id: str, service_id: str) -> Service:
-        """A service; only production has any."""
+        """A service, in the one environment that it runs in."""
         service = self.platform.service(service_id)
-        if environment_id != RAILWAY_PRODUCTION:
+        if environment_id != service.environment_id:
             raise PlatformError("ServiceInstance not found")
         return service
 
@@ -211,63 +227,33 @@ def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def pages(nodes: Sequence[View]) -> Callable[..., View]:
-    """A resolver for a connection over these nodes."""
-    return lambda _, **paging: connection(nodes, **paging)
-
-
-def connection(
-    nodes: Sequence[View],
-    *,
-    first: int | None = None,
-    after: str | None = None,
-    last: int | None = None,
-    before: str | None = None,
-) -> View:
-    """A page of nodes, in Relay's form."""
-    low = position(after) + 1 if after else 0
-    high = position(before) if before else len(nodes)
-    if first is not None:
-        high = min(high, low + first)
-    if last is not None:
-        low = max(low, high - last)
-    edges = [{"cursor": cursor(i), "node": node} for i, node in enumerate(nodes) if low <= i < high]
-    ends = {"startCursor": edges[0]["cursor"], "endCursor": edges[-1]["cursor"]} if edges else {}
-    return {"edges": edges, "pageInfo": {"hasNextPage": high < len(nodes), "hasPreviousPage": low > 0, **ends}}
-
-
-def cursor(index: int) -> str:
-    """An opaque cursor."""
-    return base64.b64encode(f"node:{index}".encode()).decode()
-
-
-def position(text: str) -> int:
-    """What a cursor points at."""
-    try:
-        return int(base64.b64decode(text).decode().removeprefix("node:"))
-    except (binascii.Error, ValueError) as error:
-        raise PlatformError("Invalid cursor") from error
-
-
 def authorized(request: Request) -> bool:
     """Whether the request carries one of the two tokens, each in its own header."""
     bearer = request.headers.get("authorization") == f"Bearer {RAILWAY_TOKEN}"
-    return bearer or request.headers.get("project-access-token") == RAILWAY_PROJECT_TOKEN
+    return bearer or request.headers.get(PROJECT_TOKEN) == RAILWAY_PROJECT_TOKEN
 
 
-def make_app(platform: Platform) -> Starlette:
-    """The stand-in's application."""
+def make_app(platform: Platform, window: Window) -> Starlette:
+    """The stand-in's application, which takes so many requests of a token in the window."""
     root = Root(platform)
-    limits = {"used": 0}
 
     async def graphql(request: Request) -> JSONResponse:
-        limits["used"] = min(limits["used"] + 1, LIMIT)
-        headers = {"x-ratelimit-limit": str(LIMIT), "x-ratelimit-remaining": str(LIMIT - limits["used"])}
-        headers["x-ratelimit-reset"] = str(int(time.time()) + 3600)
+        standing = window.take(request.headers.get("authorization", "") or request.headers.get(PROJECT_TOKEN, ""))
+        headers = told(standing)
+        if standing.refused:
+            body, _ = failure(429)
+            return JSONResponse(body, 429, headers | {"retry-after": str(standing.reset)})
         status, body = answer(root, read_json(await request.body()), allowed=authorized(request))
         return JSONResponse(body, status, headers)
 
     return Starlette(routes=[Route("/graphql/v2", graphql, methods=["POST"])])
+
+
+def told(standing: Standing) -> dict[str, str]:
+    """A standing in Railway's headers."""
+    numbers = {"limit": standing.limit, "remaining": max(0, standing.remaining)}
+    numbers["reset"] = int(time.time()) + standing.reset
+    return {f"x-ratelimit-{name}": str(value) for name, value in numbers.items()}
 
 
 def answer(root: Root, sent: Any, *, allowed: bool) -> tuple[int, View]:

@@ -24,8 +24,9 @@ KINDS = {
     "shop.requests": "count",
     "shop.errors": "count",
     "shop.latency": "distribution",
-    "shop.cpu": "gauge",
-    "shop.memory": "gauge",
+    "shop.cpu.percent": "gauge",
+    "shop.memory.rss": "gauge",
+    "shop.db.query.time": "gauge",
 }
 PERCENTILES = {"p50": 0.50, "p75": 0.75, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 INTERVALS = ((3600, 10), (4 * 3600, 60), (24 * 3600, 300))
@@ -135,8 +136,11 @@ def require_aggregator(query: Query, kind: str) -> None:
 
 
 def tags_of(sample: Sample) -> dict[str, str]:
-    """A sample's tags."""
-    return {"env": "production", "service": "shop", "colour": sample.colour, "version": sample.version}
+    """A sample's tags. Staging has no colours."""
+    common = {"service": "shop", "version": sample.version}
+    if sample.colour == "staging":
+        return {**common, "env": "staging"}
+    return {**common, "env": "production", "colour": sample.colour}
 
 
 def fits(wanted: Sequence[str], tags: Mapping[str, str]) -> bool:
@@ -169,10 +173,9 @@ def plain(query: Query, samples: Sequence[Sample], step: int) -> float | None:
 
 def value_of(metric: str, sample: Sample) -> float | None:
     """A sample's value; while nobody asks there are no counts, rather than zeros."""
-    if metric == "shop.cpu":
-        return sample.cpu
-    if metric == "shop.memory":
-        return sample.memory
+    gauges = {"shop.cpu.percent": sample.cpu, "shop.memory.rss": sample.memory, "shop.db.query.time": sample.query}
+    if metric in gauges:
+        return gauges[metric]
     if not sample.requests:
         return None
     return float(sample.requests if metric == "shop.requests" else sample.errors)
@@ -218,8 +221,9 @@ def unit_of(metric: str) -> list[dict[str, Any] | None] | None:
     """The metric's unit as Datadog describes it."""
     known = {
         "shop.latency": ("time", 0.001, "millisecond", "milliseconds", "ms"),
-        "shop.memory": ("bytes", 1.0, "byte", "bytes", "B"),
-        "shop.cpu": ("percentage", 1.0, "percent", "percent", "%"),
+        "shop.db.query.time": ("time", 0.001, "millisecond", "milliseconds", "ms"),
+        "shop.memory.rss": ("bytes", 1.0, "byte", "bytes", "B"),
+        "shop.cpu.percent": ("percentage", 1.0, "percent", "percent", "%"),
     }
     if metric not in known:
         return None
