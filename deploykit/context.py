@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploykit.model import Evidence, Json, Plan
-from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+from deploykit.ports import Chat, Database, Http, Metrics, Platform, Repository, Router
 from deploykit.settings import EnvironmentSettings, Settings
 
 
@@ -42,6 +42,11 @@ class Ports(Protocol):
     @property
     def chat(self) -> Chat:
         """Where the team talks."""
+        ...
+
+    @property
+    def database(self) -> Database:
+        """Production's database; `UsageError` where none is set up."""
         ...
 
 

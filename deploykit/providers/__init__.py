@@ -13,9 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from deploykit.errors import UsageError
+from deploykit.settings import FILE
 
 if TYPE_CHECKING:
-    from deploykit.ports import Chat, Http, Metrics, Platform, Repository, Router
+    from deploykit.ports import Chat, Database, Http, Metrics, Platform, Repository, Router
     from deploykit.settings import EnvironmentSettings, Settings
 
 #: Kind of port, name in the settings, module.
@@ -26,9 +27,10 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "metrics": {"datadog": "deploykit.providers.datadog"},
     "repository": {"github": "deploykit.providers.github"},
     "chat": {"slack": "deploykit.providers.slack"},
+    "database": {"postgres": "deploykit.providers.postgres"},
 }
 #: The adapters whose client is an extra of the same name.
-EXTRAS = frozenset({"railway", "datadog", "github", "slack"})
+EXTRAS = frozenset({"railway", "datadog", "github", "slack", "postgres"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ class Connections:
     def chat(self) -> Chat:
         """Where the team talks."""
         return cast("Chat", self._adapter("chat", self.settings.chat.kind))
+
+    @cached_property
+    def database(self) -> Database:
+        """Production's database."""
+        settings = self.environment.database
+        if settings is None:
+            raise UsageError("no database is set up", where=FILE, mend="write [environments.NAME.database]")
+        return cast("Database", self._adapter("database", settings.kind))
 
     def _adapter(self, port: str, name: str) -> Any:
         known = ADAPTERS[port]

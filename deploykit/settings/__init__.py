@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
+from deploykit.settings.database import DatabaseSettings
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
 from deploykit.settings.rules import LimitsSettings, PersonSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
@@ -21,6 +22,7 @@ __all__ = [
     "FILE",
     "MODE",
     "VARIABLE",
+    "DatabaseSettings",
     "EnvironmentSettings",
     "MetricsSettings",
     "PersonSettings",

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from deploykit.model import Colour, Record
+from deploykit.settings.database import DatabaseSettings
 from deploykit.settings.types import Seconds, Secret, Url, Zone
 
 
@@ -62,6 +63,7 @@ class EnvironmentSettings(Record):
     colours: dict[Colour, ColourSettings]
     router: RouterSettings
     platform: PlatformSettings
+    database: DatabaseSettings | None = None
     health: HealthSettings = HealthSettings()
     smoke: tuple[SmokeRequest, ...] = ()
     timezone: Zone = "UTC"
