@@ -89,8 +89,13 @@ def _entry(place: str, lines: list[str]) -> list[str]:
     if not place:
         return []
     if place.startswith("TABLE "):
-        return [f"{place} | {line.strip().removesuffix(',')}" for line in lines if line.strip() != ");"]
-    return [f"{place} | " + "\n".join(lines)] if lines else []
+        return [f"{place} | {_plain(line.strip().removesuffix(','))}" for line in lines if line.strip() != ");"]
+    return [f"{place} | " + _plain("\n".join(lines))] if lines else []
+
+
+def _plain(definition: str) -> str:
+    """A list of texts is written in another way once it was restored; without casts and brackets it is the same."""
+    return re.sub(r"::[a-z ]+(\[\])?|[()]", "", definition) if "= ANY (" in definition else definition
 
 
 def statistics(connection: Session) -> Statistics:
