@@ -81,10 +81,9 @@ class PostgresDatabase(PostgresCopy):
             return reading.revision(connection)
 
     def migrating(self) -> bool:
-        """Whether somebody holds the lock of deploykit's migrations there."""
+        """Whether a session holds the lock of deploykit's migrations there, and for longer than one takes to end."""
         with sessions.session(self.conninfo, QUESTION) as connection:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (applying.KEY,)).fetchone()
-        return row is None or row[0] is not True
+            return applying.is_held(connection)
 
     def release(self, release: str, commit: str, *, since: str | None = None) -> Migrations:
         """What the release brings."""

@@ -16,6 +16,8 @@ from deploykit.providers.postgres.sessions import Session, told
 
 #: The server's lock that a migration of deploykit holds in its database: the name in base 36, modulo 2^63.
 KEY = int("deploykit", 36) % 2**63
+#: Milliseconds in which a server ends a session whose client is gone, unless a statement still runs in it.
+ENDING = 3000
 _LOCKS = """
 SELECT DISTINCT l.relation::regclass::text || ' ' || l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 WHERE l.pid = pg_backend_pid() AND c.relkind IN ('r', 'p') AND c.oid >= 16384 AND l.mode <> 'AccessShareLock' ORDER BY 1
@@ -65,6 +67,16 @@ def apply(connection: Session, way: Way, limits: Limits) -> Applied:
             time.sleep(limits.retry_after)
             continue
         return Applied(way.revision, time.monotonic() - began, locks, tries)
+
+
+def is_held(connection: Session) -> bool:
+    """Whether a migration is still under way after the time in which a server ends a session that broke."""
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(ENDING))
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", (KEY,))
+    except psycopg.errors.LockNotAvailable:
+        return True
+    return False
 
 
 def try_out(connection: Session, ways: Sequence[Way], limits: Limits) -> tuple[Applied, ...]:
