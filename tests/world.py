@@ -367,7 +367,7 @@ class FakeChat(_Port):
 
 
 class FakeDatabase(_Port):
-    """Production at 0001, and a release that brings 0002, which adds a column, on a copy of which nothing of this world happens."""
+    """Production at 0001, and a release that brings 0002, which adds a column."""
 
     REVISION = Revision(
         id="0002",

@@ -77,7 +77,7 @@ def wire(shop: Shop) -> Iterator[Wire]:
 @pytest.fixture
 def team(world: World, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> World:
     """The world, with a real database in it."""
-    monkeypatch.setitem(providers.ADAPTERS, "database", {"postgres": "deploykit.providers.postgres"})  # type: ignore[arg-type]  # a dict, as the world made it
+    monkeypatch.setitem(providers.ADAPTERS, "database", {"postgres": "deploykit.providers.postgres"})
     section = f"""
 [environments.production.database]
 url = "file:secrets/database"

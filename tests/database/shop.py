@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import select
 import shutil
 import socket
 import subprocess
@@ -100,8 +101,8 @@ class Shop:
             cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def order(self, channel: str = "DEFAULT") -> None:
-        self.ask(f"INSERT INTO orders (product_id, quantity, channel) VALUES (1, 1, {channel})")
+    def order(self) -> None:
+        self.ask("INSERT INTO orders (product_id, quantity) VALUES (1, 1)")
 
     @property
     def checkout(self) -> Path:
@@ -123,7 +124,7 @@ class Shop:
     def dump(self, name: str = "nightly", *options: str) -> Path:
         """A backup as a team's own job makes it."""
         path = self.backups / f"{name}.dump"
-        command = [self.programs / "pg_dump", "-Fc", *options, f"--file={path}", f"--dbname={self.dsn}"]
+        command = [str(self.programs / "pg_dump"), "-Fc", *options, f"--file={path}", f"--dbname={self.dsn}"]
         subprocess.run(command, check=True)
         return path
 
@@ -203,48 +204,26 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        """One connection, until either side ends it, or it breaks."""
+        with client, socket.socket(socket.AF_UNIX) as server:
             server.connect(self._server)
-            threading.Thread(target=self._from_client, args=(client, server), daemon=True).start()
-            threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data or not self._pass_on(data, client, server, asked=ready is client):
+                        return
 
-    def _from_client(self, client: socket.socket, server: socket.socket) -> None:
-        while True:
-            try:
-                data = client.recv(65536)
-            except OSError:
-                data = b""
-            lost = bool(self.before) and self.before in data
-            if data and not lost:
-                if self.after and self.after in data:
-                    lost = True
-                    client.shutdown(socket.SHUT_RDWR)
-                server.sendall(data)
-            if not data or lost:
-                self.broken += lost
-                if lost and self.after:
-                    # The server answers into nothing; it is given the time to, since a reset could reach it first.
-                    server.settimeout(5)
-                self.after = b"" if lost else self.after
-                _shut(client, server, linger=lost)
-                return
-
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    while True:
-        try:
-            data = source.recv(65536)
-            if not data:
-                _shut(source, target)
-                return
-            target.sendall(data)
-        except OSError:
-            return
-
-
-def _shut(*sockets: socket.socket, linger: bool = False) -> None:
-    for each in sockets:
-        try:
-            each.shutdown(socket.SHUT_WR if linger else socket.SHUT_RDWR)
-        except OSError:
-            continue
+    def _pass_on(self, data: bytes, client: socket.socket, server: socket.socket, *, asked: bool) -> bool:
+        """Whether the connection goes on."""
+        if asked and self.before and self.before in data:
+            self.before, self.broken = b"", self.broken + 1
+            return False
+        (server if asked else client).sendall(data)
+        if asked and self.after and self.after in data:
+            self.after, self.broken = b"", self.broken + 1
+            server.recv(65536)  # it was done, and nobody is told
+            return False
+        return True

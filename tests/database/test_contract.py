@@ -85,7 +85,7 @@ def test_a_backup_holds_what_production_held(database: Database) -> None:
 
 def test_the_name_of_a_backup_is_not_used_twice(database: Database) -> None:
     database.back_up("first")
-    with pytest.raises(Rejected, match="first.dump is there already"):
+    with pytest.raises(Rejected, match=r"first\.dump is there already"):
         database.back_up("first")
 
 
@@ -120,6 +120,7 @@ def test_nobody_migrates(database: Database) -> None:
     assert database.migrating() is False
 
 
+REVISION = FakeDatabase.REVISION
 CALLS: dict[str, Callable[[Database], object]] = {
     "revision": lambda d: d.revision(),
     "migrating": lambda d: d.migrating(),
@@ -128,12 +129,11 @@ CALLS: dict[str, Callable[[Database], object]] = {
     "back_up": lambda d: d.back_up("first"),
     "statistics": lambda d: d.statistics(),
     "restored": lambda d: d.restored("before_1"),
-    "upgrade": lambda d: d.upgrade(INDEX_REVISION),
-    "downgrade": lambda d: d.downgrade(INDEX_REVISION),
-    "try_out": lambda d: d.try_out((INDEX_REVISION,)),
-    "lint": lambda d: d.lint((INDEX_REVISION,)),
+    "upgrade": lambda d: d.upgrade(REVISION),
+    "downgrade": lambda d: d.downgrade(REVISION),
+    "try_out": lambda d: d.try_out((REVISION,)),
+    "lint": lambda d: d.lint((REVISION,)),
 }
-INDEX_REVISION = FakeDatabase.REVISION
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from deploykit.checks import migration, queries
@@ -24,6 +25,7 @@ from tests.database.test_readiness import (
     no_server,
     nothing,
     rubbish,
+    then,
     told,
     with_backup,
 )
@@ -55,16 +57,16 @@ DRY: dict[str, Situation] = {
         lambda s, _: s.check_out(replace(NOTES, up=["ALTER TABLE orders ADD x int", "end"])), FAIL, "transaction",
     ),
     "Alembic's table written by hand": (
-        lambda s, _: s.check_out(replace(NOTES, up=["DELETE FROM alembic_version"])), FAIL, "says no revision, not 0002",
+        lambda s, _: s.check_out(replace(NOTES, up=["DELETE FROM alembic_version"])), FAIL, "says no revision",
     ),
     "an error on the copy": (
-        with_backup(replace(INDEX, outside=["CREATE INDEX CONCURRENTLY i ON nowhere (id)"])), ERROR, "nowhere",
+        with_backup(replace(INDEX, outside=["CREATE INDEX CONCURRENTLY i ON nowhere (id)"])), FAIL, "nowhere",
     ),
     "no backup for a copy": (lambda s, _: s.check_out(INDEX), INCONCLUSIVE, "no backup to try it on"),
-    "a backup of random bytes": (lambda s, t: (s.check_out(INDEX), rubbish(s, t)), FAIL, "archive"),
+    "a backup of random bytes": (then(lambda s, _: s.check_out(INDEX), rubbish), FAIL, "archive"),
     "no migration": (lambda s, _: s.check_out(), NOT_NEEDED, "brings no migration"),
     "production down": (no_server, ERROR, "connection"),
-    "scratch down": (lambda s, t: (with_backup(INDEX)(s, t), no_scratch(s, t)), ERROR, "connection"),
+    "scratch down": (then(with_backup(INDEX), no_scratch), ERROR, "connection"),
 }  # fmt: skip
 
 
@@ -79,7 +81,7 @@ def test_a_dry_run_passes_when_all_of_it_succeeds_and_changes_nothing(
     told(result, outcome, said)
     assert shop.adapter().contents() == before
     if outcome is PASS:
-        assert [row[0] for row in result.evidence.tables[0].rows][0] == "0002"
+        assert result.evidence.tables[0].rows[0][0] == "0002"
 
 
 def test_a_dry_run_that_does_not_get_its_lock_fails_and_says_so(shop: Shop, context: Context) -> None:
@@ -89,7 +91,7 @@ def test_a_dry_run_that_does_not_get_its_lock_fails_and_says_so(shop: Shop, cont
 
 def test_a_dry_run_names_the_locks_that_it_took(context: Context) -> None:
     (table,) = migration.dry_run(context).evidence.tables
-    assert "orders AccessExclusiveLock" in table.rows[0][3]
+    assert "orders AccessExclusiveLock" in str(table.rows[0][3])
 
 
 # --- verified
@@ -116,6 +118,11 @@ def ill(_shop: Shop, team: World) -> None:
     team.pages["https://shop.example.com/health"] = answered(503)
 
 
+def no_backups(shop: Shop, _team: World) -> None:
+    for path in shop.backups.iterdir():
+        path.unlink()
+
+
 VERIFIED: dict[str, Situation] = {
     "as planned": (nothing, PASS, "the database is at 0002, its schema as planned, its rows kept"),
     "users went on": (lambda s, _: s.order(), PASS, "rows kept"),
@@ -128,7 +135,7 @@ VERIFIED: dict[str, Situation] = {
     "fewer rows": (fewer_rows, INCONCLUSIVE, "rows are fewer in public.orders"),
     "the service ill": (ill, FAIL, "answers 503"),
     "the service silent": (lambda _, t: t.broken.update({"http.get": Fault.DOWN}), ERROR, "did not answer"),
-    "no backup of the run": (lambda s, _: [f.unlink() for f in s.backups.iterdir()], INCONCLUSIVE, "made no backup"),
+    "no backup of the run": (no_backups, INCONCLUSIVE, "made no backup"),
     "another backup": (lambda s, _: [f.write_bytes(b"x") for f in s.backups.glob("*.dump")], ERROR, "is not what was"),
     "production down": (no_server, ERROR, "connection"),
     "scratch down": (no_scratch, ERROR, "connection"),
@@ -156,8 +163,6 @@ def test_what_was_not_applied_is_not_verified(shop: Shop, context: Context) -> N
 
 
 def call(shop: Shop, query: str, times: int = queries.ENOUGH) -> None:
-    import psycopg  # noqa: PLC0415 - here alone
-
     with psycopg.connect(shop.dsn, autocommit=True) as connection:
         for _ in range(times):
             connection.execute(query.encode())
@@ -172,8 +177,8 @@ def before(shop: Shop, context: Context) -> Json:
 
 
 def slower(shop: Shop, seconds: float) -> None:
-    body = f"SELECT 1 FROM pg_sleep({seconds})"
-    shop.ask(f"CREATE OR REPLACE FUNCTION price() RETURNS int LANGUAGE sql VOLATILE AS '{body}'")
+    made = "CREATE OR REPLACE FUNCTION price() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1 FROM pg_sleep(%s)'"
+    shop.ask(made % seconds)
     call(shop, "SELECT price()")
 
 
@@ -217,5 +222,5 @@ def test_evidence_shows_the_slowest_and_the_most_changed(shop: Shop, context: Co
     call(shop, f"SELECT price() /* {'x' * 400} */")
     result: Result = queries.query_performance(context, before)
     assert [table.title for table in result.evidence.tables] == ["Slowest since the release", "Most changed"]
-    assert max(len(row[0]) for table in result.evidence.tables for row in table.rows) <= queries.LONG
-    assert COMMIT == context.plan.commit
+    assert max(len(str(row[0])) for table in result.evidence.tables for row in table.rows) <= queries.LONG
+    assert context.plan.commit == COMMIT

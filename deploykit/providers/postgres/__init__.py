@@ -6,6 +6,7 @@ to the server, no others. A migration that cannot be written so (it reads data a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class PostgresDatabase(PostgresCopy):
         """A scratch database with the backup in it."""
         file = backups.file_of(self.folder, backup)
         with swapping.scratch(self.server, self.conninfo, file, self.programs) as address:
-            yield PostgresCopy(address, self.limits, self.programs)
+            yield PostgresCopy(address, dataclasses.replace(self.limits, scratch=True), self.programs)
 
     def restore(self, backup: Backup, aside: str) -> None:
         """Restore beside production, compare, then swap."""

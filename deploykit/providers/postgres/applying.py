@@ -27,12 +27,19 @@ _PASSING = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, ps
 
 @dataclass(frozen=True)
 class Limits:
-    """Time-outs in seconds, and how often one that did not get its lock is tried again."""
+    """How far a migration may go.
+
+    Attributes:
+        lock: Seconds that it waits for a lock; `statement` those that one statement may take.
+        retries: How often one that did not get its lock is tried again, after `retry_after` seconds.
+        scratch: The database is thrown away afterwards, so that a part of a migration is no harm there.
+    """
 
     lock: float
     statement: float
     retries: int
     retry_after: float
+    scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def apply(connection: Session, way: Way, limits: Limits) -> Applied:
     while True:
         tries += 1
         try:
-            locks = _once(connection, way) if one_transaction(way.statements) else _piecewise(connection, way)
+            locks = _once(connection, way) if one_transaction(way.statements) else _piecewise(connection, way, limits)
         except _PASSING as error:
             if tries > limits.retries:
                 said = told(error)
@@ -155,7 +162,7 @@ def _require_end(connection: Session, way: Way) -> None:
         )
 
 
-def _piecewise(connection: Session, way: Way) -> tuple[str, ...]:
+def _piecewise(connection: Session, way: Way, limits: Limits) -> tuple[str, ...]:
     """What cannot be one transaction. Where it breaks off, a part may stay."""
     committed = False
     for statement in way.statements:
@@ -163,7 +170,7 @@ def _piecewise(connection: Session, way: Way) -> tuple[str, ...]:
         try:
             connection.execute(statement.encode())
         except psycopg.Error as error:
-            if inside and not committed:
+            if limits.scratch or (inside and not committed):
                 if isinstance(error, _PASSING):
                     connection.execute("ROLLBACK")
                     raise
