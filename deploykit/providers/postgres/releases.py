@@ -33,7 +33,7 @@ def read(ini: Path, commit: str, since: str, python: Path | None, programs: Prog
         raise Rejected(what, where=WHERE, mend="check the release out there")
     source = Path(__file__).with_name("writer.py").read_text("utf-8")
     job = json.dumps({"ini": str(ini), "since": since})
-    ended = programs.run([str(python or sys.executable), "-c", source], given=job, cwd=ini.parent)
+    ended = programs.run([str(python or sys.executable), "-B", "-c", source], given=job, cwd=ini.parent)
     try:
         said = json.loads(ended.output)
         if "fault" in said:
@@ -62,7 +62,7 @@ def commit_of(ini: Path, programs: Programs) -> str:
     """The commit that a checkout is of: what `REVISION` says, else git; empty where neither does.
 
     Raises:
-        Rejected: It is a work tree of git, and the migrations in it are not as committed.
+        Rejected: It is a work tree of git that is not as committed.
     """
     note = ini.with_name(REVISION)
     if note.is_file():
@@ -75,5 +75,5 @@ def commit_of(ini: Path, programs: Programs) -> str:
         return ""
     changed = programs.run([*git, "status", "--porcelain", "--", "."])
     if changed.code or changed.output.strip():
-        raise Rejected("the migrations are not as committed", where=WHERE, mend=f"look at git status in {ini.parent}")
+        raise Rejected("the checkout is not as committed", where=WHERE, mend=f"look at git status in {ini.parent}")
     return head.output.strip()
