@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from deploykit.providers.postgres.programs import Programs, last_words
 #: Beside `alembic.ini`: the commit that the checkout is of, where it is no work tree of git.
 REVISION = "REVISION"
 WHERE = "environments.NAME.database.alembic"
+_NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 
 
 def read(ini: Path, commit: str, since: str, python: Path | None, programs: Programs) -> Migrations:
@@ -47,8 +49,13 @@ def read(ini: Path, commit: str, since: str, python: Path | None, programs: Prog
 
 
 def _revision(entry: dict[str, Any]) -> Revision:
+    name = str(entry["id"])
+    if not _NAME.fullmatch(name):
+        # Alembic writes it into its SQL as it is, and here it names a step.
+        what = f"a revision is called {redact.visible(name)!r}"
+        raise Rejected(what, where=WHERE, mend="name it with letters, digits, dots and underscores")
     return Revision(
-        id=str(entry["id"]),
+        id=name,
         before=str(entry["before"]),
         title=str(entry["title"]),
         flag=str(entry["flag"]),

@@ -15,6 +15,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
@@ -36,6 +37,17 @@ class Statements(io.StringIO):
         if statement and not (statement.startswith("-- Running ") and "\n" not in statement):
             self.found.append(statement.rstrip(";").rstrip())
         return len(text)
+
+
+def write_percent_once() -> None:
+    """Have every `env.py` do what Alembic's template does: without it, a `%` in a statement is written twice."""
+    configure = EnvironmentContext.configure
+
+    def configured(self: EnvironmentContext, *given: Any, **options: Any) -> None:
+        options["dialect_opts"] = {**(options.get("dialect_opts") or {}), "paramstyle": "named"}
+        configure(self, *given, **options)
+
+    EnvironmentContext.configure = configured  # type: ignore[method-assign]  # it has no other place for it
 
 
 def written(ini: str, write: Any, span: str) -> list[str]:
@@ -95,6 +107,7 @@ def main() -> None:
     """Answer the one job; the team's code may print what it likes."""
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    write_percent_once()
     os.environ["DATABASE_URL"] = NOWHERE  # many an env.py reads it, whether it connects or not
     job = json.load(sys.stdin)
     with suppress(FileNotFoundError):  # not there is said by Alembic below
