@@ -9,6 +9,7 @@ from typing import Protocol
 from deploykit.model import Evidence, Json, Plan
 from deploykit.ports import (
     Chat,
+    Database,
     Errors,
     Events,
     Flags,
@@ -91,6 +92,11 @@ class Ports(Protocol):
     @property
     def chat(self) -> Chat:
         """Where the team talks."""
+        ...
+
+    @property
+    def database(self) -> Database:
+        """Production's database; `UsageError` where none is set up."""
         ...
 
 

@@ -54,6 +54,20 @@ from deploykit.ports import (
     Thread,
     Weights,
 )
+from deploykit.ports.database import (
+    BEGIN,
+    COMMIT,
+    Applied,
+    Backup,
+    Contents,
+    Copy,
+    Finding,
+    Linted,
+    Migrations,
+    Revision,
+    Statement,
+    Statistics,
+)
 from deploykit.providers import connect
 from deploykit.returning import send_back
 from deploykit.run import Run, write_atomically
@@ -683,6 +697,106 @@ class FakeEvents(_Port):
         return self.world.marks.get(key, name)
 
 
+class FakeDatabase(_Port):
+    """Production at 0001, and a release that brings 0002, which adds a column."""
+
+    REVISION = Revision(
+        id="0002",
+        before="0001",
+        title="Notes on orders",
+        flag="",
+        up=(BEGIN, "ALTER TABLE orders ADD COLUMN note text", "UPDATE alembic_version SET version_num='0002'", COMMIT),
+        down=(BEGIN, "ALTER TABLE orders DROP COLUMN note", "UPDATE alembic_version SET version_num='0001'", COMMIT),
+    )
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.now = Contents("0001", {"public.orders": 7}, ("TABLE public.orders | id bigint",))
+        self.kept: list[Backup] = []
+        self.aside: set[str] = set()
+        self.findings: tuple[Finding, ...] = ()
+
+    def _ask(self, call: str) -> None:
+        self.world.ask("database")
+        self.world.ask(f"database.{call}")
+
+    def contents(self) -> Contents:
+        self._ask("contents")
+        return self.now
+
+    def upgrade(self, revision: Revision) -> Applied:
+        return self._go("upgrade", revision, revision.before, revision.id)
+
+    def downgrade(self, revision: Revision) -> Applied:
+        return self._go("downgrade", revision, revision.id, revision.before)
+
+    def _go(self, call: str, revision: Revision, start: str, end: str) -> Applied:
+        self._ask(call)
+        if self.now.revision != start:
+            raise Rejected(f"the database is at {self.now.revision}, and {revision.id} starts from {start}")
+        column = "TABLE public.orders | note text"
+        rest = tuple(line for line in self.now.schema if line != column)
+        new = replace(self.now, revision=end, schema=(*rest, column) if call == "upgrade" else rest)
+        self.world.change(f"database.{call}d", f"{call} {revision.id}", lambda: setattr(self, "now", new))
+        return Applied(revision.id, 0.01, ("orders AccessExclusiveLock",))
+
+    def revision(self) -> str:
+        return self.contents().revision
+
+    def migrating(self) -> bool:
+        self._ask("migrating")
+        return False
+
+    def release(self, release: str, commit: str, *, since: str | None = None) -> Migrations:
+        self._ask(f"release {release}")
+        start = self.now.revision if since is None else since
+        return Migrations(start, "0002", commit, () if start == "0002" else (self.REVISION,))
+
+    def lint(self, revisions: tuple[Revision, ...]) -> Linted:
+        self._ask("lint")
+        known = {revision.id for revision in revisions}
+        return Linted("linter 1", tuple(finding for finding in self.findings if finding.revision in known))
+
+    def try_out(self, revisions: tuple[Revision, ...]) -> tuple[Applied, ...]:
+        self._ask("try_out")
+        if not all(revision.transactional for revision in revisions):
+            raise Rejected("not all of it is one transaction")
+        return tuple(Applied(revision.id, 0.01, ()) for revision in revisions)
+
+    def backups(self) -> tuple[Backup, ...]:
+        self._ask("backups")
+        return tuple(reversed(self.kept))
+
+    def back_up(self, name: str) -> Backup:
+        self._ask("back_up")
+        if name in {known.name for known in self.kept}:
+            raise Rejected(f"{name}.dump is there already")
+        made = Backup(name, 4096, datetime.now(UTC), "5" * 64, self.now)
+        self.world.change("database.backed_up", f"back up {name}", lambda: self.kept.append(made))
+        return made
+
+    @contextmanager
+    def scratch(self, backup: Backup) -> Iterator[Copy]:
+        self._ask("scratch")
+        copy = FakeDatabase(World(self.world.home))
+        copy.now = backup.contents or self.now
+        yield copy
+
+    def restore(self, backup: Backup, aside: str) -> None:
+        self._ask("restore")
+        held = backup.contents or self.now
+        self.world.change("database.restored", f"restore {backup.name}", lambda: setattr(self, "now", held))
+        self.aside.add(aside)
+
+    def restored(self, aside: str) -> bool:
+        self._ask("restored")
+        return aside in self.aside
+
+    def statistics(self) -> Statistics:
+        self._ask("statistics")
+        return Statistics("2026-11-23", (Statement("1", "SELECT $1", 100, 50.0),))
+
+
 FAKES: dict[str, type[_Port]] = {
     "http": FakeHttp,
     "tls": FakeTls,
@@ -697,6 +811,7 @@ FAKES: dict[str, type[_Port]] = {
     "errors": FakeErrors,
     "pager": FakePager,
     "flags": FakeFlags,
+    "database": FakeDatabase,
 }
 
 

@@ -98,7 +98,7 @@ def _router_answers(context: Context) -> tuple[bool, str]:
 
 def _backup_was_restored(context: Context) -> tuple[bool, str]:
     """As readiness found it, or the backup that this run made."""
-    if getattr(context.environment, "database", None) is None:
+    if context.environment.database is None:
         return True, "there is no database"
     outcomes = {str(e["item"]): _data(e).get("outcome") for e in context.timeline() if e["type"] == "item.settled"}
     proofs = ("database.backup", "database.backup-completed")

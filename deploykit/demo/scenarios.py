@@ -75,7 +75,7 @@ SCENARIOS = (
     Scenario(
         name="no-migration",
         story="is healthy and needs no migration: what it does not need is proved, and said so",
-        release="v1.5.1",
+        release="v1.4.3",
         ends=Exit.DONE,
         outcomes={"database.migrate": "not-needed", "blue-green.traffic": "pass"},
     ),
@@ -111,7 +111,7 @@ SCENARIOS = (
     Scenario(
         name="vendor-down",
         story="meets a Sentry that does not answer: its item is an error, and nobody else is late",
-        release="v1.5.1",
+        release="v1.4.3",
         ends=Exit.FAILED,
         breaks=_sentry_is_down,
         outcomes={"monitoring.sentry-project": "error", "code-review.ci-green": "pass"},
@@ -119,7 +119,7 @@ SCENARIOS = (
     Scenario(
         name="friday",
         story="meets a day on which nothing is deployed. Somebody breaks the glass, with a reason and a name",
-        release="v1.5.1",
+        release="v1.4.3",
         ends=Exit.DONE,
         edit=_every_day_is_quiet,
         overrides="rule.no-friday",
@@ -128,7 +128,7 @@ SCENARIOS = (
     Scenario(
         name="overrun",
         story="is held so long at 10 % that the window is over: nobody answers, and traffic goes back",
-        release="v1.5.1",
+        release="v1.4.3",
         ends=Exit.HELD,
         edit=_slow_first_step,
         outcomes={"rule.window": "fail", "blue-green.traffic": "inconclusive"},

@@ -18,6 +18,7 @@ from deploykit.providers._needed import needed
 if TYPE_CHECKING:
     from deploykit.ports import (
         Chat,
+        Database,
         Errors,
         Events,
         Flags,
@@ -48,9 +49,10 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "events": {"datadog": "deploykit.providers.datadog_events"},
     "repository": {"github": "deploykit.providers.github"},
     "chat": {"slack": "deploykit.providers.slack"},
+    "database": {"postgres": "deploykit.providers.postgres"},
 }
 #: The adapters whose client is an extra of the same name.
-EXTRAS = frozenset({"railway", "datadog", "github", "slack", "pagerduty", "tls"})
+EXTRAS = frozenset({"railway", "datadog", "github", "slack", "pagerduty", "postgres", "tls"})
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,12 @@ class Connections:
     def chat(self) -> Chat:
         """Where the team talks."""
         return cast("Chat", self._adapter("chat", self.settings.chat.kind))
+
+    @cached_property
+    def database(self) -> Database:
+        """Production's database."""
+        settings = needed(self.environment.database, "environments.NAME.database")
+        return cast("Database", self._adapter("database", settings.kind))
 
     def _adapter(self, port: str, name: str) -> Any:
         known = ADAPTERS[port]

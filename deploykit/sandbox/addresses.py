@@ -96,6 +96,16 @@ class Addresses:
     slack_channels: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(SLACK_CHANNELS))
 
     @property
+    def checkouts(self) -> Path:
+        """The folder in which every release is checked out under its tag."""
+        return self.folder / "checkouts"
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the database's backups."""
+        return self.folder / "backups"
+
+    @property
     def service_url(self) -> str:
         """The shop as its users see it: through the proxy."""
         return local_url(self.ports["proxy"])

@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deploykit.sandbox import postgres, proxy
+from deploykit.sandbox import postgres, proxy, shop
 from deploykit.sandbox.addresses import NAMES, PORTS, Addresses
 from deploykit.sandbox.authority import CA_FILE, SERVER_FILE, certify
 from deploykit.sandbox.errors import SandboxError
 from deploykit.sandbox.processes import Child, choose_ports, spawn, wait_until
+from deploykit.sandbox.releases import LIVE, find_release
 from deploykit.sandbox.settings import Settings
 from deploykit.sandbox.wire import ask
 
@@ -52,6 +53,7 @@ def running(settings: Settings) -> Iterator[tuple[Addresses, dict[str, Child]]]:
         vendors = hold(start_vendors(settings, file, folder))  # it waits for the file
         envoy = hold(proxy.start_proxy(ports, folder))
         addresses = Addresses(folder, ports, open_database(settings, folder, stack, children), programs)
+        fill_database(addresses)
         stack.callback(vendors.stop)  # before the database
         write_private(file, addresses.to_json())
         wait_until(lambda: answers(vendors, ports["control"], "/ready"), "the stand-ins", str(vendors.log))
@@ -69,6 +71,16 @@ def open_database(settings: Settings, folder: Path, stack: ExitStack, children: 
         return stack.enter_context(postgres.own_database(settings.postgres_dsn))
     children["postgres"], dsn = stack.enter_context(postgres.own_server(folder))
     return dsn
+
+
+def fill_database(addresses: Addresses) -> None:
+    """Checks the releases out, brings the database to where the live one needs it, and makes last night's backup."""
+    live = find_release(LIVE)
+    if live is None:
+        raise SandboxError("no such release", LIVE, "Look at releases.py.")
+    shop.write_checkouts(addresses.folder)
+    shop.lay_schema(addresses.postgres_dsn, addresses.folder, live)
+    postgres.back_up(addresses.postgres_dsn, addresses.postgres_bin, addresses.backups)
 
 
 def start_vendors(settings: Settings, addresses: Path, folder: Path) -> Child:

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg.conninfo import make_conninfo
+
 from deploykit.sandbox.addresses import Addresses
 from deploykit.sandbox.errors import SandboxError
 
@@ -79,6 +81,13 @@ project = "{a.railway_project_id}"
 environment = "{a.railway_environment_id}"
 token = "file:secrets/railway-token"
 deploy_timeout = "60s"
+
+[environments.production.database]
+url = "file:secrets/database-url"
+scratch = "file:secrets/scratch-url"
+alembic = "{a.checkouts}/$release/alembic.ini"
+backups = "{a.backups}"
+programs = "{a.postgres_bin}"
 
 [github]
 url = "{a.github_url}"
@@ -259,6 +268,8 @@ def write_project(
     _write_private(home / "secrets" / "database-url", addresses.postgres_dsn + "\n")
     _write_private(home / "secrets" / "session-key", addresses.session_key + "\n")
     (home / "smoke_test.py").write_text(_SMOKE)
+    scratch = make_conninfo(addresses.postgres_dsn, dbname="postgres")
+    _write_private(home / "secrets" / "scratch-url", scratch + "\n")
     signers = [_key(home / "keys" / name, principal) for name, principal in (("olga", OPERATOR), ("anna", APPROVER))]
     (home / "allowed_signers").write_text("".join(signers))
     file = home / "deploykit.toml"

@@ -13,6 +13,7 @@ from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
 from deploykit.settings.contacts import ContactSettings, ContactsSettings
+from deploykit.settings.database import DatabaseSettings
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
 from deploykit.settings.metrics import MetricsSettings
 from deploykit.settings.record import LockSettings, WitnessSettings
@@ -33,6 +34,7 @@ __all__ = [
     "MODE",
     "VARIABLE",
     "ContactSettings",
+    "DatabaseSettings",
     "EnvironmentSettings",
     "LogsSettings",
     "MetricsSettings",

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from deploykit.model import Colour, Record
+from deploykit.settings.database import DatabaseSettings
 from deploykit.settings.edge import CorsSettings, RateLimitSettings, StagingSettings, TlsSettings, VariableSettings
 from deploykit.settings.types import Seconds, Secret, Url, Zone
 
@@ -68,6 +69,7 @@ class EnvironmentSettings(Record):
     colours: dict[Colour, ColourSettings]
     router: RouterSettings
     platform: PlatformSettings
+    database: DatabaseSettings | None = None
     health: HealthSettings = HealthSettings()
     smoke: tuple[SmokeRequest, ...] = ()
     #: A pytest file of the team's, relative to the settings. It finds the address in DEPLOYKIT_URL.

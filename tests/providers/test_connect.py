@@ -25,6 +25,7 @@ def settings() -> Settings:
         "colours": colours,
         "router": {"url": "http://127.0.0.1:1"},
         "platform": {"project": "p", "environment": "e", "token": "env:RAILWAY"},
+        "database": {"url": "env:DATABASE_URL", "scratch": "env:DATABASE_URL", "alembic": "alembic.ini"},
     }
     queries = dict.fromkeys(("requests", "errors", "slow", "p95"), "q")
     return Settings.model_validate(
@@ -46,6 +47,7 @@ def settings() -> Settings:
 def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     for key in KEYS:
         monkeypatch.setenv(key, f"secret-of-{key}")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://shop:secret-of-DATABASE@db.example/shop")
     known = settings()
     return connect(known, known.environment("production"))
 
@@ -54,7 +56,7 @@ def test_every_port_is_connected_once_and_its_secret_is_known(connections: Conne
     ports: Ports = connections
     for name in ADAPTERS:
         assert getattr(ports, name) is getattr(ports, name)
-    for key in KEYS:
+    for key in (*KEYS, "DATABASE"):
         assert redact.text(f"a secret-of-{key} b") == f"a {redact.MASK} b"
 
 

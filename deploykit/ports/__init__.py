@@ -12,6 +12,22 @@ from datetime import datetime
 from typing import Protocol
 
 from deploykit.model import Colour, Json, Series
+from deploykit.ports.database import Database
+
+__all__ = [
+    "Answered",
+    "Chat",
+    "Database",
+    "Deployment",
+    "Http",
+    "Message",
+    "Metrics",
+    "Platform",
+    "Repository",
+    "Router",
+    "Weights",
+    "as_json",
+]
 
 Weights = Mapping[Colour, int]
 
