@@ -37,8 +37,10 @@ def state(standing: tuple[Tap, str]) -> dict[str, Any]:
 
 @pytest.fixture
 def repository(standing: tuple[Tap, str], state: dict[str, Any]) -> Iterator[Repository]:
-    paces = {"seconds_between_requests": None, "seconds_between_writes": None}
-    with Github(base_url=standing[1], auth=Auth.Token(GITHUB_TOKEN), retry=None, **paces) as client:
+    auth = Auth.Token(GITHUB_TOKEN)
+    with Github(
+        base_url=standing[1], auth=auth, retry=None, seconds_between_requests=None, seconds_between_writes=None
+    ) as client:
         yield client.get_repo("acme/shop")
 
 
