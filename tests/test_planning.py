@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploykit import planning
-from deploykit.errors import DeploykitError, Exit, ProviderError, Unreachable, UsageError
+from deploykit.errors import DeploykitError, Exit, ProviderError, RefusedError, Unreachable, UsageError
 from deploykit.journal.events import Type
 from deploykit.journal.store import Store
+from deploykit.model import DecisionKind
 from deploykit.planning import FROZEN, WORK, code_hash, for_run
 from deploykit.run import read_plan
 from deploykit.settings import SmokeRequest
-from deploykit.signoff.policy import PLAN_SIGNATURE
+from deploykit.signoff.policy import PLAN_SIGNATURE, decide
 from tests.world import COMMITS, SERVICE, Fault, World, answered
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +78,7 @@ def test_what_is_wrong_is_found_before_anything_is_written(world: World, what: s
     assert nothing_is_left(world)
 
 
-@pytest.mark.parametrize("call", ["repository.commit", "router.weights", "http.get"])
+@pytest.mark.parametrize("call", ["repository.commit", "repository.authors", "router.weights", "http.get"])
 def test_a_system_that_does_not_answer_opens_no_run(world: World, call: str) -> None:
     world.broken[call] = Fault.DOWN
     with pytest.raises(Unreachable):
@@ -104,6 +106,29 @@ def test_a_plan_holds_what_was_decided_and_is_signed_by_its_operator(world: Worl
     opened = world.events()[0]
     assert (opened.type, opened.data["plan"]) == (Type.RUN_OPENED, plan.hash)
     assert world.effects == []
+
+
+def test_who_wrote_the_release_cannot_approve_it(world: World) -> None:
+    assert world.plan().plan.authors == ("dev",)
+    world.changes = tuple(replace(change, authors=("Ann", "dev")) for change in world.changes)
+    run = world.plan(approved=False)
+    assert run.plan.authors == ("Ann", "dev")
+    with pytest.raises(RefusedError, match=r"ann@example\.com wrote a change in this release"):
+        decide(run, "plan", DecisionKind.SIGNED, key=world.key("ann"))
+
+
+def test_a_release_of_strangers_opens_no_run(world: World) -> None:
+    world.changes = tuple(replace(change, strangers=("X <x@y>",)) for change in world.changes)
+    with pytest.raises(ProviderError, match="does not know who wrote"):
+        make(world)
+    assert nothing_is_left(world)
+
+
+def test_where_one_person_may_be_all_nobody_asks_who_wrote_it(world: World) -> None:
+    world.edit("solo = false", "solo = true")
+    world.broken["repository.authors"] = Fault.DOWN
+    plan = world.plan(approved=False).plan
+    assert (plan.solo, plan.authors) == (True, ())
 
 
 def test_the_idle_colour_is_the_candidate_whichever_it_is(world: World) -> None:

@@ -517,7 +517,8 @@ class FakeRepository(_Port):
 
     def compare(self, base: str, head: str) -> Comparison:
         self.world.ask("repository.compare")
-        return Comparison(base, head, self.world.changes if base != "main" else (), 0, f"{PAGE}/compare")
+        same = base == "main" or self.commit(base) == self.commit(head)
+        return Comparison(base, head, () if same else self.world.changes, 0, f"{PAGE}/compare")
 
     def authors(self, base: str, head: str) -> tuple[str, ...]:
         self.world.ask("repository.authors")

@@ -7,6 +7,7 @@ rules, deployments) and https://docs.github.com/en/graphql/reference/objects#pul
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 from deploykit import redact
 from deploykit.errors import Rejected
-from deploykit.ports import Comparison, Recorded, Review, Scan, Test, Thread
+from deploykit.ports import Comparison, PullRequest, Recorded, Review, Scan, Test, Thread
 from deploykit.providers import _github_answers as answers
 from deploykit.providers._answers import listing, mapping, text
 from deploykit.providers._errors import Call, attempt, worded
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 #: Seconds for the connection, and for each whole answer.
 TIMEOUT = 10
+#: How many commits are asked about at the same time.
+AT_ONCE = 4
 #: What a deployment's payload says which run it belongs to.
 MARK = "deploykit"
 
@@ -108,12 +111,13 @@ class GithubRepository:
                 raise Fault(Why.GARBLED, f"it is {status}, and lists {len(raws)} commits")
             lost = answers.whole_number(first.get("behind_by"), "behind_by")
             known = {**answers.addresses(raws), **self._people}
-            changes = tuple(answers.change(raw, self._pulls(call, raw), known) for raw in raws)
-            return Comparison(
-                base=base, head=head, changes=changes, lost=lost, url=answers.words(first.get("html_url"))
-            )
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                pulls = pool.map(lambda raw: self._pulls(call, raw), raws)
+                changes = tuple(answers.change(raw, found, known) for raw, found in zip(raws, pulls, strict=True))
+            url = answers.words(first.get("html_url"))
+            return Comparison(base=base, head=head, changes=changes, lost=lost, url=url)
 
-    def _pulls(self, call: Call, raw: dict[str, Any]) -> tuple[Any, ...]:
+    def _pulls(self, call: Call, raw: dict[str, Any]) -> tuple[PullRequest, ...]:
         """The pull requests of a commit."""
         place = f"{self._base}/commits/{answers.sha(raw.get('sha'))}/pulls"
         return tuple(answers.pull_request(pull) for pull in self._client.objects(call, place))

@@ -16,8 +16,8 @@ CHECK = Path(__file__).parents[2].parent / "shared" / "contracts" / "check_stand
 @pytest.mark.parametrize(
     ("vendor", "operations", "passed"),
     [
-        ("github", ["repos.get"], 1),
         ("datadog", [], 16),
+        ("github", [], 22),
         ("slack", [], 9),
         ("railway", [], 11),
         ("unleash", [], 4),
@@ -36,6 +36,7 @@ def test_every_operation_offered_fits_the_schema(box: Sandbox, vendor: str, oper
     options = [part for header in headers for part in ("--header", header)]
     options += [part for name, value in known.items() for part in ("--set", f"{name}={value}")]
     options += [part for operation in operations for part in ("--only", operation)]
+    options += ["--no-undocumented"] if vendor == "github" else []
     command = [sys.executable, str(CHECK), vendor, f"http://127.0.0.1:{a.ports[vendor]}", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == [f"{passed} passed, 0 failed"], done.stdout + done.stderr

@@ -107,6 +107,24 @@ def test_calls_tell_reading_from_changing(box: Sandbox) -> None:
     assert abs(changed.at - time.time()) < 10
 
 
+def test_what_a_stand_in_knows_is_changed_in_part_and_restored(box: Sandbox) -> None:
+    headers = {"authorization": f"Bearer {box.addresses.github_token}"}
+
+    def pull(number: int) -> dict[str, object]:
+        url = f"{box.addresses.github_url}/repos/acme/shop/pulls/{number}"
+        found = httpx.get(url, headers=headers, trust_env=False).json()
+        return {key: found[key] for key in ("title", "state", "mergeable")}
+
+    before = pull(4)
+    box.vendors.change("github", {"pulls": {"4": {"state": "open", "mergeable": False}}})
+    assert pull(4) == {"title": before["title"], "state": "open", "mergeable": False}
+    assert pull(3)["state"] == "closed"
+    box.vendors.change("github", {"pulls": {"4": {"mergeable": None}}})
+    assert pull(4)["mergeable"] is None
+    box.vendors.restore("github")
+    assert pull(4) == before
+
+
 def test_an_unknown_stand_in_is_named(box: Sandbox) -> None:
     with pytest.raises(SandboxError, match="no such stand-in: opsgenie"):
         box.vendors.stop("opsgenie")
