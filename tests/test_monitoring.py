@@ -11,7 +11,7 @@ import pytest
 
 from deploykit.checks import monitoring
 from deploykit.context import Context
-from deploykit.errors import ProviderError, Unreachable
+from deploykit.errors import ProviderError, Unreachable, UsageError
 from deploykit.execution import could_not_look
 from deploykit.model import Outcome, Result
 from deploykit.ports import Answered, Http, LogLine, Monitor, Mute
@@ -283,3 +283,21 @@ def test_any_other_vendor_is_judged_alike(world: World, run: Run) -> None:
     assert monitoring.logs_arrive(context).outcome is Outcome.FAIL
     world.broken["logs.search"] = WorldFault.DOWN
     assert monitoring.logs_arrive(context).outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('within = "300ms"', "within = 300", "logs.within"),
+        ('within = "300ms"', 'path = "/version"', "logs.path"),
+        ('within = "300ms"', 'marked = "@path:*"', "logs.marked"),
+        ('within = "300ms"', 'wihtin = "300ms"', "logs.wihtin: unknown key"),
+        ('required = ["alert:errors", "alert:latency"]', "required = []", "monitoring.required"),
+        ('tags = ["service:shop", "env:production"]', "", "monitoring.tags"),
+    ],
+)
+def test_settings_that_prove_nothing_are_refused(world: World, old: str, new: str, place: str) -> None:
+    world.settings_file.write_text(world.settings_file.read_text("utf-8") + SETTINGS.replace(old, new), "utf-8")
+    with pytest.raises(UsageError) as caught:
+        world.settings()
+    assert place in caught.value.what
