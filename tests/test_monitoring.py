@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -245,8 +245,23 @@ def test_lines_that_come_late_or_never(
     assert look(context, monitoring.logs_arrive).outcome is outcome
 
 
-def test_a_passing_fault_while_waiting_is_not_the_end(context: Context, stand_ins: StandIns) -> None:
-    stand_ins.fault("datadog", Fault(status=500, times=2))
+def test_a_search_that_finds_what_was_never_written_proves_nothing(
+    world: World, context: Context, ports: Ports, stand_ins: StandIns
+) -> None:
+    world.edit('within = "300ms"', 'within = "300ms"\nmarked = "($marker OR *)"')
+    stand_ins.organisation.logs.take([{"message": "any", "service": "shop", "ddtags": "env:production"}])
+    result = monitoring.logs_arrive(replace(context, settings=world.settings()))
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert "logs.marked" in result.mend
+    assert ports.asked == []
+
+
+def test_a_passing_fault_while_waiting_is_not_the_end(context: Context, ports: Ports, stand_ins: StandIns) -> None:
+    def written(url: str) -> str:
+        stand_ins.fault("datadog", Fault(status=500, times=2))
+        return f"GET {url} 200"
+
+    ports.written = written
     assert monitoring.logs_arrive(context).outcome is Outcome.PASS
 
 
@@ -281,7 +296,7 @@ def test_any_other_vendor_is_judged_alike(world: World, run: Run) -> None:
     assert monitoring.alerts(context).outcome is Outcome.INCONCLUSIVE
     world.lines = [LogLine(datetime.now(UTC), "info", "shop", "something else")]
     assert monitoring.logs_arrive(context).outcome is Outcome.FAIL
-    world.broken["logs.search"] = WorldFault.DOWN
+    world.fail("logs.search", WorldFault.SLOW, *[WorldFault.DOWN] * 10_000)
     assert monitoring.logs_arrive(context).outcome is Outcome.ERROR
 
 
