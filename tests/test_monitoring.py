@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from deploykit.checks import monitoring
 from deploykit.context import Context
-from deploykit.errors import ProviderError, Unreachable
+from deploykit.errors import ProviderError, Unreachable, UsageError
 from deploykit.execution import could_not_look
 from deploykit.model import Outcome, Result
 from deploykit.ports import Answered, Http, LogLine, Monitor, Mute
@@ -245,8 +245,23 @@ def test_lines_that_come_late_or_never(
     assert look(context, monitoring.logs_arrive).outcome is outcome
 
 
-def test_a_passing_fault_while_waiting_is_not_the_end(context: Context, stand_ins: Collected) -> None:
-    stand_ins.fault("datadog", Fault(status=500, times=2))
+def test_a_search_that_finds_what_was_never_written_proves_nothing(
+    world: World, context: Context, ports: Ports, stand_ins: Collected
+) -> None:
+    world.edit('within = "300ms"', 'within = "300ms"\nmarked = "($marker OR *)"')
+    stand_ins.organisation.logs.take([{"message": "any", "service": "shop", "ddtags": "env:production"}])
+    result = monitoring.logs_arrive(replace(context, settings=world.settings()))
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert "logs.marked" in result.mend
+    assert ports.asked == []
+
+
+def test_a_passing_fault_while_waiting_is_not_the_end(context: Context, ports: Ports, stand_ins: Collected) -> None:
+    def written(url: str) -> str:
+        stand_ins.fault("datadog", Fault(status=500, times=2))
+        return f"GET {url} 200"
+
+    ports.written = written
     assert monitoring.logs_arrive(context).outcome is Outcome.PASS
 
 
@@ -281,5 +296,23 @@ def test_any_other_vendor_is_judged_alike(world: World, run: Run) -> None:
     assert monitoring.alerts(context).outcome is Outcome.INCONCLUSIVE
     world.log_lines = [LogLine(datetime.now(UTC), "info", "shop", "something else")]
     assert monitoring.logs_arrive(context).outcome is Outcome.FAIL
-    world.broken["logs.search"] = WorldFault.DOWN
+    world.fail("logs.search", WorldFault.SLOW, *[WorldFault.DOWN] * 10_000)
     assert monitoring.logs_arrive(context).outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('within = "300ms"', "within = 300", "logs.within"),
+        ('within = "300ms"', 'path = "/version"', "logs.path"),
+        ('within = "300ms"', 'marked = "@path:*"', "logs.marked"),
+        ('within = "300ms"', 'wihtin = "300ms"', "logs.wihtin: unknown key"),
+        ('required = ["alert:errors", "alert:latency"]', "required = []", "monitoring.required"),
+        ('tags = ["service:shop", "env:production"]', "", "monitoring.tags"),
+    ],
+)
+def test_settings_that_prove_nothing_are_refused(world: World, old: str, new: str, place: str) -> None:
+    world.settings_file.write_text(world.settings_file.read_text("utf-8") + SETTINGS.replace(old, new), "utf-8")
+    with pytest.raises(UsageError) as caught:
+        world.settings()
+    assert place in caught.value.what

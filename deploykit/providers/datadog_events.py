@@ -74,7 +74,7 @@ class DatadogEvents:
         body: Any = {
             "title": _shown(title, TITLE),
             # Text between these marks is Markdown to Datadog; without them it is shown as it is.
-            "text": _shown(text, TEXT).replace("%%%", "% % %"),
+            "text": _shown(text.replace("%%%", "% % %"), TEXT),
             "aggregation_key": _tag(key),
             "tags": [*tags, _tag(key)],
             "alert_type": "info",

@@ -83,7 +83,7 @@ class DatadogMonitors:
             if seen >= total if total is not None else len(data) < PAGE:
                 return
             if not data:
-                raise Fault(Why.GARBLED, f"it has {total} downtimes and shows {seen}")
+                raise Fault(Why.GARBLED, f"it has {total:.0f} downtimes and shows {seen}")
         raise Fault(Why.REFUSED, f"more than {PAGES} pages of downtimes", mend="end those that nobody needs")
 
     def _monitor(self, held: dict[str, Any], asked: tuple[str, ...], downtimes: list[dict[str, Any]]) -> Monitor:

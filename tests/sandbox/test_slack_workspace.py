@@ -93,5 +93,4 @@ def test_the_support_channel_has_its_usual_traffic(client: WebClient) -> None:
         for message in page["messages"]:
             day = int((time.time() - float(message["ts"])) // 86400)
             days[day] = days.get(day, 0) + 1
-    assert set(days) == set(range(8))
-    assert all(10 < count < 100 for count in days.values())
+    assert all(10 < days.get(day, 0) < 100 for day in range(8))
