@@ -133,3 +133,13 @@ def test_mixed_units_hold_and_are_named() -> None:
     plain = ((Metric("memory", "bytes"), seen.slow),)
     verdict = judge(Observed(seen.requests, seen.errors, seen.slow, plain), served(900), BOUNDS, NOW)
     assert verdict.reason == "memory: the points are in requests, and bytes was promised"
+
+
+def test_what_is_handed_over_again_changes_nothing() -> None:
+    once, again = Judge(BOUNDS), Judge(BOUNDS)
+    for end in range(30, 330, 30):
+        at = NOW + end
+        whole = once.look(served(100, 1, looks=end // 10, end=at), served(900, 9, looks=end // 10, end=at), at)
+        new = again.look(served(100, 1, looks=7, end=at), served(900, 9, looks=7, end=at), at)
+    assert once.evidence == again.evidence
+    assert whole.findings == new.findings
