@@ -106,3 +106,5 @@ LATE_LOOKS = 3
 BLOCKS, CREEPING = 8, 20
 #: Growth an hour that matters, relative to where it began: at this pace a service doubles within half a day.
 CREEP_AN_HOUR = 0.1
+#: And growth in all, before a pace is worked out of it.
+CREPT = 0.02
