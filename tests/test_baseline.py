@@ -60,7 +60,7 @@ def test_a_whole_baseline_is_frozen_with_its_queries_and_shown(world: World, con
     assert result.evidence.facts["sha256"] == sha256(frozen)
     (table,) = result.evidence.tables
     assert [row[0] for row in table.rows] == [
-        "throughput", "error rate", "requests over the limit", "p95 of latency", "p50 of latency", "p99 of latency",
+        "throughput", "error rate", "requests over the limit", "p50 of latency", "p95 of latency", "p99 of latency",
         "CPU", "memory", "time of database queries",
     ]  # fmt: skip
     assert table.rows[0][-1] == "requests $colour"

@@ -721,7 +721,6 @@ def test_a_finished_shift_shows_its_steps_in_one_picture(world: World) -> None:
         "Requests over 500 ms",
         "Requests served",
         "Evidence that the candidate is worse",
-        "Live before the shift",
     ]
 
 

@@ -37,6 +37,8 @@ RAREST = 0.002
 #: A spread of n points is taken to be wider by this over n; that of a control, all of whose points are neighbours and
 #: have no past beside them, by the second.
 FEW, FEW_CONTROL = 3.0, 8.0
+#: What a control's autocorrelation is taken to be before it has shown any, as how many pairs, and at most.
+STICKY, STICKY_PAIRS, MOST_STICKY = 0.5, 8.0, 0.95
 #: As how many pairs of neighbours "they are independent" counts, and as how many exceedances the Gaussian chain.
 PRIOR_PAIRS = 10.0
 PRIOR_AGAIN = 4.0
@@ -81,6 +83,8 @@ MOVED = 1.5
 ALONE = 0.02
 #: Without a control, a rate must have doubled to be worse than its past: it also drifts by itself.
 LASTING = 1.0
+#: It is counted over windows in which so many events are to be expected, of so many seconds at least and at most.
+LASTING_EVENTS, LASTING_LEAST, LASTING_MOST = 5.0, 60.0, 300.0
 
 # When a release may pass.
 
@@ -89,6 +93,8 @@ SPREADING = 1.5
 #: Where no number of requests is asked for, so many times the rate must have been visible in each critical count,
 #: or an absolute rate of so much, or so many times its limit.
 SEEN_RATIO, SEEN_RATE, SEEN_LIMIT = 5.0, 0.005, 2.0
+#: A worsening that lasts takes so many windows to be seen against the past.
+SEEN_WINDOWS = 5
 #: No fewer points of a plain series can pass: they could not have spoken against it either.
 FEWEST_LIVE = 2
 #: When so many looks in a row show no critical metric, the data is late.
@@ -100,3 +106,5 @@ LATE_LOOKS = 3
 BLOCKS, CREEPING = 8, 20
 #: Growth an hour that matters, relative to where it began: at this pace a service doubles within half a day.
 CREEP_AN_HOUR = 0.1
+#: And growth in all, before a pace is worked out of it.
+CREPT = 0.02

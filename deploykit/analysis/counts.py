@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from statistics import median
 
 from deploykit.analysis.bets import Bets, log_mean_exp, log_sum_exp
-from deploykit.analysis.constants import ALONE, LASTING, RATIO_WEIGHTS, RATIOS, SWING_SECONDS
+from deploykit.analysis.constants import (
+    ALONE,
+    LASTING,
+    LASTING_EVENTS,
+    LASTING_LEAST,
+    LASTING_MOST,
+    RATIO_WEIGHTS,
+    RATIOS,
+    SEEN_WINDOWS,
+)
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.rates import Bucket, Past, RateTest, learn
 
@@ -72,6 +81,11 @@ class CountWatch:
             return self.limit or 0.0
         return max(events, 0.5) / requests
 
+    @property
+    def lasting(self) -> float:
+        """The rate that, without a control, would have been seen against the past by now."""
+        return self._lasting.sight
+
     def update(self, at: float, bucket: Bucket) -> float:
         """One look, later than all before. Returns the log e-value for "worse".
 
@@ -125,15 +139,16 @@ class CountWatch:
 
 
 class _Lasting:
-    """The rate in windows of minutes, as a plain series against its past."""
+    """The rate in windows of time, as a plain series against its past. A window is as long as some events take."""
 
     def __init__(self, past: Sequence[tuple[float, float, float]]) -> None:
+        self._seconds = _window(past)
         windows: dict[int, list[float]] = {}
         for at, requests, events in past:
-            window = windows.setdefault(int(at // SWING_SECONDS), [0.0, 0.0])
+            window = windows.setdefault(int(at // self._seconds), [0.0, 0.0])
             window[0] += requests
             window[1] += events
-        points = [((index + 1) * SWING_SECONDS, k / n) for index, (n, k) in sorted(windows.items()) if n > 0]
+        points = [((index + 1) * self._seconds, k / n) for index, (n, k) in sorted(windows.items()) if n > 0]
         self._watch = MetricWatch(Metric("rate", "fraction", matters=LASTING), points)
         self._began: float | None = None
         self._requests = self._events = 0.0
@@ -144,6 +159,24 @@ class _Lasting:
         self._began = at if self._began is None else self._began
         self._requests += bucket.requests
         self._events += bucket.events
-        if at - self._began >= SWING_SECONDS:
+        if at - self._began >= self._seconds:
             self.log_e = self._watch.update(at, self._events / self._requests)
             self._began, self._requests, self._events = at, 0.0, 0.0
+
+    @property
+    def sight(self) -> float:
+        """The rate from which on it would have been seen by now; infinite before enough windows passed."""
+        reference = self._watch.reference
+        if reference is None or self._watch.seen < SEEN_WINDOWS:
+            return math.inf
+        at = self._watch.recent[-1][0]
+        usual, most = reference.expect(at)[1], reference.band(at)[1]
+        return max((1 + LASTING) * reference.scale.value(usual), most)
+
+
+def _window(past: Sequence[tuple[float, float, float]]) -> float:
+    """So many seconds that some events are to be expected in them, between a minute and what a burst may last."""
+    if len(past) < 2:
+        return LASTING_MOST
+    seconds, events = past[-1][0] - past[0][0], math.fsum(events for _, _, events in past)
+    return min(max(LASTING_EVENTS * seconds / max(events, 0.5), LASTING_LEAST), LASTING_MOST)

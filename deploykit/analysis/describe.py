@@ -95,7 +95,7 @@ def describe_series(metric: Metric, watch: MetricWatch, needed: float, look: flo
 def seen_by(watch: CountWatch, needed: float) -> tuple[float, float]:
     """The smallest worsening that would have been seen by now: as a ratio, and as the rate that it makes.
 
-    Beside a control, from the mix of traffic that showed most; alone, from the limit, and never without one.
+    Beside a control, from the mix of traffic that showed most; alone, from the limit, or from what lasts.
     """
     rate, enough = watch.usual, needed + SPREADING
     ratios = [
@@ -107,6 +107,8 @@ def seen_by(watch: CountWatch, needed: float) -> tuple[float, float]:
     if watch.limit and watch.totals.requests and not watch.totals.control_requests:
         over = watch.limit * bounds.smallest_seen(watch.limit, watch.totals.requests, 0.0, enough)
         ratio = min(ratio, over / rate if rate > 0 else math.inf)
+    if not watch.totals.control_requests and rate > 0:
+        ratio = min(ratio, watch.lasting / rate)
     return ratio, ratio * rate
 
 

@@ -71,13 +71,17 @@ def calm(residuals: Sequence[float], pairs: Pairs) -> Habit:
 
 
 def correlated(pairs: Pairs) -> float:
-    """The correlation of neighbours, from clipped residuals, shrunk towards none; never negative."""
+    """The correlation of neighbours, shrunk towards none; never negative."""
+    return min(max(raw_correlation(pairs), 0.0), 0.98) * len(pairs) / (len(pairs) + PRIOR_PAIRS)
+
+
+def raw_correlation(pairs: Pairs) -> float:
+    """The correlation of neighbours, from clipped residuals; 0 where there are none."""
     clipped = [(max(-2.0, min(2.0, sooner)), max(-2.0, min(2.0, later))) for sooner, later in pairs]
     square = math.fsum(sooner * sooner + later * later for sooner, later in clipped) / 2
     if square <= 0:
         return 0.0
-    found = math.fsum(sooner * later for sooner, later in clipped) / square
-    return min(max(found, 0.0), 0.98) * len(pairs) / (len(pairs) + PRIOR_PAIRS)
+    return math.fsum(sooner * later for sooner, later in clipped) / square
 
 
 def chained(rate: float, correlation: float) -> float:

@@ -89,7 +89,8 @@ class Judge:
         mixed = _mixed(candidate, control)
         if mixed and self.certain_at is None:
             return Verdict(answer=Answer.HOLD, reason=mixed)
-        moments = _moments(candidate, control if self.controlled else None)
+        beside = _since(control, self._panel.latest) if control and self.controlled else None
+        moments = _moments(_since(candidate, self._panel.latest), beside)
         old = [at for at in moments if at <= now - self.bounds.settled]
         for at in old:
             self._panel.update(at, moments[at])
@@ -143,6 +144,18 @@ def _mixed(candidate: Observed, control: Observed | None) -> str:
         if series.unit != metric.unit:
             return f"{metric.name}: the points are in {series.unit}, and {metric.unit} was promised"
     return ""
+
+
+def _since(seen: Observed, after: float | None) -> Observed:
+    """What is new: who asks for everything again at each look is not made to wait longer and longer."""
+    if after is None:
+        return seen
+
+    def new(series: Series) -> Series:
+        return series.model_copy(update={"points": tuple(point for point in series.points if point[0] > after)})
+
+    plain = tuple((metric, new(series)) for metric, series in seen.plain)
+    return Observed(new(seen.requests), new(seen.errors), new(seen.slow), plain)
 
 
 def _triples(name: str, seen: Observed) -> list[tuple[float, float, float]]:

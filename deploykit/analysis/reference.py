@@ -17,8 +17,11 @@ from deploykit.analysis.constants import (
     FEW_CONTROL,
     FEWEST,
     MATTERS,
+    MOST_STICKY,
     RECENT_POINTS,
     RECENT_SECONDS,
+    STICKY,
+    STICKY_PAIRS,
     TREND,
 )
 from deploykit.analysis.habits import Habit
@@ -106,18 +109,29 @@ def from_control(points: Sequence[Point], unit: str, worse: str, matters: float 
     placed = [(at, scale.place(value)) for at, value in points]
     level = median([place for _, place in placed])
     errors = [place - level for _, place in placed]
-    found = _reference(
-        f"the control's last {len(points)} points",
-        scale,
-        _flat(level),
-        [(placed, errors)],
-        step_of(points),
-        FEW_CONTROL,
-    )
+    few = FEW_CONTROL * _stickiness(errors)
+    words = f"the control's last {len(points)} points"
+    found = _reference(words, scale, _flat(level), [(placed, errors)], step_of(points), few)
     if len(points) < CALM_POINTS:
         return found
     residuals = [error / found.spread for error in errors]
     return replace(found, near=habits.calm(residuals, list(pairwise(residuals))))
+
+
+def _stickiness(errors: Sequence[float]) -> float:
+    """How many points of a control are worth one that stands alone, since neighbours stick together.
+
+    (1 + r) / (1 - r) for an autocorrelation r, which is mended for its bias in short series (Marriott, Pope, "Bias in
+    the estimation of autocorrelations", Biometrika 1954), and leant on a prior, as a few points hardly tell it.
+    """
+    count, usual = len(errors), habits.spread(errors)
+    if usual <= 0:
+        return 1.0
+    pairs = [(sooner / usual, later / usual) for sooner, later in pairwise(errors)]
+    found = habits.raw_correlation(pairs)
+    found += (1 + 4 * max(found, 0.0)) / count
+    found = (found * len(pairs) + STICKY * STICKY_PAIRS) / (len(pairs) + STICKY_PAIRS)
+    return (1 + (r := min(max(found, 0.0), MOST_STICKY))) / (1 - r)
 
 
 def _flat(level: float) -> Expect:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from deploykit.analysis.constants import BLOCKS, CREEP_AN_HOUR, CREEPING
+from deploykit.analysis.constants import BLOCKS, CREEP_AN_HOUR, CREEPING, CREPT
 from deploykit.analysis.points import Point
 
 #: Fewer points in a block say nothing of its floor.
@@ -36,7 +36,7 @@ def trend(points: Sequence[Point], usual: float = 0.0) -> Trend | None:
     The lowest value of each part is what a collector of garbage leaves, so that a sawtooth is flat. Mann-Kendall's
     statistic over them tells a steady rise from noise, whatever its shape (Mann, "Nonparametric tests against trend",
     Econometrica 1945): without one, 8 parts reach 20 of 28 once in 140 times. A service that warms up rises and then
-    rests: both halves have to rise, and the second at a pace that matters.
+    rests: both halves have to rise, the second at a pace that matters, and all together by more than next to nothing.
 
     Args:
         points: Clean and sorted, unix seconds and values.
@@ -52,6 +52,7 @@ def trend(points: Sequence[Point], usual: float = 0.0) -> Trend | None:
     level = max(abs(values[0]), 1e-12)
     an_hour = (last - first) / level / (end - begin) * 3600
     steady = rises >= CREEPING and _rising(values[:half]) and _rising(values[half:])
+    steady = steady and values[-1] - values[0] >= CREPT * level
     return Trend(an_hour, rises, steady and an_hour >= max(CREEP_AN_HOUR, usual))
 
 

@@ -101,7 +101,9 @@ app_key = "file:secrets/datadog-app-key"
 requests = "sum:shop.requests{{env:production,colour:$colour}}.as_count().rollup(sum, 1)"
 errors = "sum:shop.errors{{env:production,colour:$colour}}.as_count().rollup(sum, 1)"
 slow = "count(v: v>500):shop.latency{{env:production,colour:$colour}}.as_count().rollup(sum, 1)"
+p50 = "p50:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
 p95 = "p95:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
+p99 = "p99:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
 delay = "2s"
 
 [logs]

@@ -83,3 +83,18 @@ def test_overdispersed_errors_are_no_evidence() -> None:
             watch.update(NOW + 10 * look, Bucket(200, clumped(200), 800, clumped(800)))
         wrong += watch.log_e >= ENOUGH
     assert wrong <= 1
+
+
+def test_what_lasts_is_seen_within_minutes_where_a_window_has_events_enough() -> None:
+    past = [(NOW - 10 * (720 - i), 1000.0, 10.0 + i % 3) for i in range(720)]
+    watch = CountWatch(past, controlled=False)
+    seen = next(look for look in range(180) if watch.update(NOW + 10 * look, Bucket(1000, 60)) > ENOUGH)
+    assert 10 * seen <= 300
+
+
+def test_alone_it_says_what_would_have_been_seen_once_it_looked_for_a_while() -> None:
+    past = [(NOW - 10 * (720 - i), 1000.0, 10.0 + i % 3) for i in range(720)]
+    watch = fed(CountWatch(past, controlled=False), Bucket(1000, 11), 12)
+    assert watch.lasting == math.inf
+    assert 0.02 <= fed(CountWatch(past, controlled=False), Bucket(1000, 11), 60).lasting <= 0.04
+    assert fed(CountWatch([], controlled=False), Bucket(1000, 11), 60).lasting == math.inf

@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deploykit.analysis.judge import Bounds, Judge, Observed, judge
 from deploykit.analysis.metric import Metric
@@ -133,3 +135,43 @@ def test_mixed_units_hold_and_are_named() -> None:
     plain = ((Metric("memory", "bytes"), seen.slow),)
     verdict = judge(Observed(seen.requests, seen.errors, seen.slow, plain), served(900), BOUNDS, NOW)
     assert verdict.reason == "memory: the points are in requests, and bytes was promised"
+
+
+def test_what_is_handed_over_again_changes_nothing() -> None:
+    once, again = Judge(BOUNDS), Judge(BOUNDS)
+    for end in range(30, 330, 30):
+        at = NOW + end
+        whole = once.look(served(100, 1, looks=end // 10, end=at), served(900, 9, looks=end // 10, end=at), at)
+        few = min(end // 10, 7)
+        new = again.look(served(100, 1, looks=few, end=at), served(900, 9, looks=few, end=at), at)
+    assert once.evidence == again.evidence
+    assert whole.findings == new.findings
+
+
+_point = st.tuples(
+    st.sampled_from([NOW - 10 * n for n in range(12)]),
+    st.one_of(st.none(), st.floats(-10, 1e4), st.sampled_from([0.0, -1.0, 1e300, 5e-324])),
+)
+_points = st.lists(_point, max_size=15)
+
+
+@st.composite
+def arm(draw: st.DrawFn) -> Observed:
+    def counts(name: str) -> Series:
+        return Series(name=name, unit="requests", points=tuple(draw(_points)))
+
+    return Observed(counts("requests"), counts("errors"), counts("slow"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(arm(), st.none() | arm(), st.none() | arm())
+def test_whatever_a_vendor_sends_is_an_answer_and_never_an_exception(
+    candidate: Observed, control: Observed | None, before: Observed | None
+) -> None:
+    """Unsorted, twice, negative, huge, more errors than requests, one arm without the other."""
+    judge_of_it = Judge(BOUNDS, before, controlled=control is not None)
+    for now in (NOW - 30, NOW, NOW + 5):
+        verdict = judge_of_it.look(candidate, control, now)
+        assert verdict.reason
+    if not any(value and value > 0 for _, value in candidate.requests.points):
+        assert verdict.answer is Answer.HOLD

@@ -90,3 +90,11 @@ def test_no_verdict_depends_on_the_unit(scale: float, seed: int) -> None:
     assert again is not None
     assert first.creeps == again.creeps
     assert again.an_hour == pytest.approx(first.an_hour, rel=1e-6, abs=1e-9)
+
+
+def test_a_short_watch_does_not_make_a_pace_out_of_next_to_nothing() -> None:
+    points = [(0.5 * n, 200 * MB + n * 0.01 * MB) for n in range(60)]
+    found = trend(points)
+    assert found is not None
+    assert found.an_hour > 0.1
+    assert not found.creeps

@@ -98,3 +98,25 @@ def test_the_points_come_back_from_the_csv_with_their_queries() -> None:
 
 def test_a_figure_without_series_still_has_a_csv() -> None:
     assert plots.csv(Figure(title="nothing", series=())).startswith(b"# nothing\n")
+
+
+def test_a_point_between_gaps_is_marked_for_there_is_no_line_to_see() -> None:
+    gap = math.nan
+    values = [1.0, 2.0, gap, 3.0, gap, *[4.0] * 40]
+    marked = plots._marked(values)
+    assert 3 in marked
+    assert 1 not in marked
+    assert len(marked) < 20
+
+
+def test_the_band_of_what_is_usual_is_told_apart() -> None:
+    usual = ((START, 0.0002, 0.0005), (START + 1780, 0.0002, 0.0005))
+    with_band, without = plots.draw(figure(band=usual)), plots.draw(figure())
+    assert with_band != without
+    assert "usual 0.02 % to 0.05 %" in plots.alt(figure(band=usual))
+
+
+def test_the_limits_label_stands_where_the_lines_do_not() -> None:
+    high = tuple((START + 20 * i, 0.0001 if i < 60 else 0.001) for i in range(90))
+    late = figure(series=(series().model_copy(update={"points": high}),))
+    assert plots._gap(late, 0.001, last=False) > plots._gap(late, 0.001, last=True) == 0

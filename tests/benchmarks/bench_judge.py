@@ -1,7 +1,8 @@
 """The judge beside its rivals: labelled cases, simulated streams, and what a look costs.
 
-Run it as a script, `python tests/benchmarks/bench_judge.py [CASES]`, or by `make bench`. The labelled cases, the rivals
-and the simulator are not part of the project: they lie beside the checkout, and rivals need scipy.
+Run it as a script, `python tests/benchmarks/bench_judge.py [CASES]`, or by `make bench`; README.md beside it has what
+came out, and why. The labelled cases, the rivals and the simulator are not part of the project: they lie beside the
+checkout. Rivals that need scipy, which the project does not, are named and left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -24,9 +25,11 @@ import pytest
 from deploykit.analysis import cases
 from deploykit.analysis.constants import ALPHA, ALPHA_SERIES
 from deploykit.analysis.counts import CountWatch
+from deploykit.analysis.judge import Bounds, Judge, Observed
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel
 from deploykit.analysis.rates import Bucket
+from deploykit.model import Series
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 FILES = ("petshop.jsonl.gz", "nezha.jsonl.gz", "kayenta-issues.jsonl")
@@ -43,6 +46,17 @@ def peer(name: str) -> Any:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     return importlib.import_module(name)
+
+
+def rivals() -> dict[str, Any]:
+    """Every rival that can be run here."""
+    found: dict[str, Any] = {}
+    for module in ("kayenta", "argo", "flagger", "naive"):
+        try:
+            found |= peer(module).VARIANTS
+        except ModuleNotFoundError as error:
+            say(f"left out: {module}, which needs {error.name}; install it beside the project to see it")
+    return found
 
 
 def say(text: str = "") -> None:
@@ -69,11 +83,13 @@ def verdicts(given: list[Labelled]) -> list[dict[str, Any]]:
 
 def labelled_tables() -> None:
     """Each file with every rival."""
-    evaluate = peer("evaluate")
+    evaluate, others = peer("evaluate"), rivals()
     for name in FILES:
         given = labelled(name)
         rows = [(OURS, evaluate.evaluate(given, verdicts(given)))]
-        rows += peer("run_peers").run(given, peer("run_peers").PEERS)
+        blind = [peer("common").blind(one) for one in given]
+        for rival, judge in others.items():
+            rows.append((rival, evaluate.evaluate(given, [judge(one) for one in blind])))
         say(f"\n{name}\n{evaluate.table(rows)}")
         for one, answer in zip(given, verdicts(given), strict=True):
             if answer["verdict"] != ("rollback" if one["label"] == "bad" else "pass"):
@@ -167,21 +183,31 @@ def scenarios() -> dict[str, Any]:
         "ten times the errors": replace(looking, candidate_error=0.005),
         "ten times the errors, steady": replace(steady, candidate_error=0.005),
         "p95 exceedance doubled": replace(looking, median_ms=at_limit, latency_shift=doubled),
+        "all traffic at once, same": replace(looking, schedule=((1.0, 3600),)),
+        "all traffic at once, 10x later": replace(
+            looking, schedule=((1.0, 3600),), candidate_error=0.005, onset_s=1800
+        ),
         "1 request a second": replace(looking, rate=1.0),
         "1 request a second, 10 times": replace(looking, rate=1.0, candidate_error=0.005),
         **peer("stream_report").SCENARIOS,
     }
 
 
-def theoretical(stream: Any, made: list[Labelled]) -> float:
-    """The median delay of a test that knows both error rates (Wald's), on the same streams; inf where it finds none."""
-    bad, delays = stream.candidate_error or stream.base_error, []
+def theoretical(made: list[Labelled], rates: tuple[float, float], count: Callable[[Any], float]) -> float:
+    """The median delay of a test that knows both rates (Wald's), on the same streams; inf where it finds none.
+
+    Args:
+        made: The streams.
+        rates: Before and after.
+        count: The events of a bucket.
+    """
+    (good, bad), delays = rates, []
     for one in made:
         log_e, delay = 0.0, math.inf
         for look in one["counts"]["live"]:
             if look["t"] <= one["onset_at"]:
                 continue
-            log_e += look["errors"] * math.log(bad / stream.base_error) - look["requests"] * (bad - stream.base_error)
+            log_e += count(look) * math.log(bad / good) - look["requests"] * (bad - good)
             if log_e >= -math.log(ALPHA):
                 delay = look["t"] - one["onset_at"]
                 break
@@ -189,17 +215,17 @@ def theoretical(stream: Any, made: list[Labelled]) -> float:
     return median(delays)
 
 
-def streams(count: int = CASES, *, rivals: bool = True) -> None:
+def streams(count: int = CASES, *, alone: bool = False) -> None:
     """How often a harmless release is sent back, and how soon a bad one."""
-    judges: dict[str, Any] = dict(peer("run_peers").PEERS) if rivals else {}
-    wanted = {"kayenta-30m", "argo-limit3", "flagger", "naive-z"}
+    judges = {} if alone else rivals()
+    edge = peer("stream").EDGES_MS.index(500) + 1
     head = f"\n{'scenario':34}{'judge':14}{'sent back':>10}{'hold':>7}{'early':>7}{'p50 s':>8}{'p90 s':>8}"
     say(f"{head}   ({count} releases each)")
     for scenario, stream in scenarios().items():
         made = list(peer("stream").cases(stream, count, 2))
         answers = {OURS: verdicts(made)}
         blind = [peer("common").blind(one) for one in made]
-        answers |= {name: [judge(one) for one in blind] for name, judge in judges.items() if name in wanted}
+        answers |= {name: [judge(one) for one in blind] for name, judge in judges.items()}
         for name, answer in answers.items():
             found = peer("evaluate").evaluate(made, answer)
             back = found["recall"] if stream.bad else found["good_abort_rate"]
@@ -207,8 +233,13 @@ def streams(count: int = CASES, *, rivals: bool = True) -> None:
             delays = ("-" if d is None else f"{d:.0f}" for d in (found["delay_median_s"], found["delay_p90_s"]))
             early = found["early"]
             say(f"{scenario:34}{name:14}{back:10.3f}{hold:7.3f}{early:7d}" + "".join(f"{delay:>8}" for delay in delays))
+        limit = None
         if stream.candidate_error is not None:
-            say(f"{'':34}{'knows both':14}{'':24}{theoretical(stream, made):8.0f}")
+            limit = theoretical(made, (stream.base_error, stream.candidate_error), lambda look: float(look["errors"]))
+        elif scenario.startswith("p95"):
+            limit = theoretical(made, (0.05, 0.10), lambda look: math.fsum(look["histogram"][edge:]))
+        if limit is not None:
+            say(f"{'':34}{'knows both':14}{'':24}{limit:8.0f}")
 
 
 # What a look costs
@@ -223,10 +254,10 @@ def cost(metrics: int = 20, looks: int = 1440) -> tuple[float, float]:
     for look in range(looks):
         seen: dict[str, Any] = {f"m{n}": (100.0 + look % 7, 101.0 + look % 5) for n in range(metrics)}
         seen["errors"] = Bucket(100, look % 9 == 0, 900, look % 2)
-        before = perf_counter()
+        before = process_time()
         panel.update(90_000.0 + 10 * look, seen)
         panel.verdict()
-        spent.append(perf_counter() - before)
+        spent.append(process_time() - before)
     quarter = looks // 4
     return median(spent[quarter // 2 : quarter]), median(spent[-quarter:])
 
@@ -236,6 +267,31 @@ def costs() -> None:
     first, last = cost()
     ratio = f"{last / first:.2f} times as much"
     say(f"\n20 metrics, a look: {1000 * first:.1f} ms in the first hour, {1000 * last:.1f} ms after four, {ratio}")
+    first, last = whole_look()
+    told = f"{1000 * first:.0f} ms in the first ten minutes, {1000 * last:.0f} ms after two hours"
+    say(f"the same with everything since the beginning handed over again: {told}, {last / first:.2f} times as much")
+
+
+def whole_look(metrics: int = 20, looks: int = 720) -> tuple[float, float]:
+    """Seconds of `Judge.look`, as a shift calls it: newest points still changing, and all points given each time."""
+    every = [10.0 * look for look in range(looks)]
+
+    def seen(times: list[float]) -> Observed:
+        counts = {
+            name: Series(name=name, unit="requests", points=tuple((at, level + at % 3) for at in times))
+            for name, level in (("requests", 900.0), ("errors", 0.0), ("slow", 9.0))
+        }
+        points = tuple((at, 100.0 + at % 7) for at in times)
+        plain = ((Metric(f"m{n}", "ms"), Series(name=f"m{n}", unit="ms", points=points)) for n in range(metrics))
+        return Observed(**counts, plain=tuple(plain))
+
+    judge, spent = Judge(Bounds(0.001, 0.05, 100, 60.0, 60.0), seen([at - 14_400 for at in every])), []
+    for look in range(1, looks):
+        arm = seen(every[:look])
+        before = process_time()
+        judge.look(arm, arm, every[look])
+        spent.append(process_time() - before)
+    return median(spent[30:90]), median(spent[-60:])
 
 
 # For pytest
@@ -245,7 +301,7 @@ def costs() -> None:
 def beside() -> None:
     if not (SHARED / "judge-data").is_dir():
         pytest.skip("the labelled cases are not beside this checkout")
-    pytest.importorskip("scipy", reason="the rivals need scipy, which the judge does not")
+    pytest.importorskip("numpy", reason="the simulator and the rivals need numpy")
 
 
 def test_labelled_cases(beside: None) -> None:
