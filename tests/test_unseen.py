@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,11 +20,12 @@ from deploykit.errors import (
     RefusedError,
     RolledBackError,
     StepUnknownError,
+    StoreError,
     Unreachable,
 )
 from deploykit.execution import run_action
 from deploykit.journal import spool
-from deploykit.journal.events import Type
+from deploykit.journal.events import Draft, Event, Type
 from deploykit.journal.locks import Freeze
 from deploykit.journal.state import StepPhase
 from deploykit.model import DecisionKind, Json, Outcome, Result
@@ -273,6 +274,36 @@ def test_no_step_is_begun_past_a_rollback_that_only_the_spool_knows(world: World
     assert world.effects == []
 
 
+# --- a store that fails for a while
+
+
+@pytest.mark.parametrize("first", range(1, 5))
+@pytest.mark.parametrize("name", ["blue-green.deploy", "rollback.platform", "rollback.notified"])
+def test_a_store_that_fails_at_any_append_lets_the_run_go_on_when_there_is_room_and_nothing_happens_twice(
+    world: World, name: str, first: int
+) -> None:
+    run = world.plan()
+    if name == "rollback.platform":
+        world.deployed(run)
+    count, real = 0, run.store.append
+
+    def append(*drafts: Draft, **how: Any) -> Event:
+        nonlocal count
+        count += 1
+        if count == first:
+            raise StoreError("database or disk is full", where="store.sqlite3", mend="free space")
+        return real(*drafts, **how)
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(run.store, "append", append)
+        with pytest.raises(StoreError):
+            act(world, run, item(name))
+    intents = len(world.said(Type.STEP_INTENDED))
+    assert len(world.effects) <= intents
+    assert act(world, world.again(run), item(name)).outcome is Outcome.PASS
+    assert len(world.effects) == 1
+
+
 # --- a lock that was lost while an effect was under way
 
 
@@ -295,6 +326,22 @@ def test_a_holder_who_was_paused_within_an_effect_finds_it_as_drift_and_sends_it
     assert world.weights == LIVE
     (drift,) = world.said(Type.DRIFT_FOUND)
     assert (drift.step, "landed after its lock was lost" in str(drift.data["text"])) == (f"{TRAFFIC.id}/10", True)
+
+
+@pytest.mark.parametrize("kind", [Type.ROLLBACK_ASKED, Type.TRAFFIC_RETURNED])
+def test_an_effect_that_lands_after_a_return_that_only_the_spool_knows_goes_back(world: World, kind: Type) -> None:
+    """The guard, or a rollback past a busy store: the lock is still ours, and nobody reads back any more."""
+    run = shifting(world)
+
+    def meanwhile(effect: str) -> None:
+        if effect == FIRST:
+            spool.write(run.store.folder, run.id, SERVICE, kind, {"reason": "nobody answers"})
+
+    world.at_effect = meanwhile
+    with pytest.raises(RolledBackError, match="landed after traffic went back: nobody answers"):
+        act(world, run, TRAFFIC)
+    assert world.effects == [FIRST, BACK]
+    assert len(world.said(Type.DRIFT_FOUND)) == 1
 
 
 def test_a_late_landing_within_a_rollbacks_time_is_set_back_and_said(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +16,11 @@ from click.testing import CliRunner, Result
 
 from deploykit import cli, runner
 from deploykit.errors import Exit
-from deploykit.journal import clock
+from deploykit.journal import clock, spool, store, witness
 from deploykit.journal.events import Type
 from deploykit.journal.state import Status
 from deploykit.run import Run
-from tests.world import World
+from tests.world import LIVE, World
 
 STEP = "blue-green.traffic/10"
 Call = Callable[..., Result]
@@ -214,3 +217,54 @@ def test_what_happened_is_written_down(world: World, run: Run, call: Call) -> No
     assert call("note", "1", "  ").exit_code == Exit.USAGE
     run.append(Type.RUN_SEALED)
     assert call("note", "1", "too late").exit_code == Exit.REFUSED
+
+
+# --- a rollback past a store that another process keeps to itself
+
+
+@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_rollback_does_not_wait_for_a_store_that_another_process_keeps_busy(
+    world: World, run: Run, call: Call, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    world.shift(50)
+    monkeypatch.setattr(world, "_runs", [])  # the fakes read along, and would wait themselves
+    with closing(sqlite3.connect(run.store.folder / store.FILE)) as other:
+        other.execute(f"BEGIN {kind}")
+        began = time.monotonic()
+        done = call("rollback", run.id, "--traffic-only", "-m", "errors")
+        assert time.monotonic() - began < store.PATIENCE, "it would have waited so long at the least"
+    assert (done.exit_code, world.weights) == (Exit.DONE, LIVE), done.stderr
+    assert [entry["type"] for entry in spool.waiting(run.store.folder, run.id)] == [
+        "rollback.asked",
+        "traffic.returned",
+    ]
+    assert run.state().rolled_back == "errors"
+
+
+def test_a_rollback_past_a_damaged_journal_sends_traffic_back_and_says_what_is_left(
+    world: World, run: Run, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.shift(50)
+    monkeypatch.setattr(world, "_runs", [])
+    with closing(sqlite3.connect(run.store.folder / store.FILE)) as other, other:
+        other.execute("UPDATE events SET line = ?", (b"{}",))
+    done = call("rollback", run.id)
+    assert (done.exit_code, world.weights) == (Exit.ROLLBACK_INCOMPLETE, LIVE)
+    assert "the journal is damaged" in done.stderr
+
+
+# --- verify
+
+
+def test_verify_holds_an_archive_against_those_outside(world: World, run: Run, call: Call) -> None:
+    assert call("abort", "1", "-m", "withdrawn").exit_code == Exit.DONE
+    assert call("close", "1").exit_code == Exit.DONE
+    folder, signers = str(run.folder), str(world.home / "allowed_signers")
+    ask = ("verify", folder, "--allowed-signers", signers, "--json")
+    last = run.events()[-1]
+    said = json.loads(call(*ask, "--witness", witness.sentence(run.events()[2])).stdout)
+    assert said["ok"]
+    assert f"no witness but the seal has seen events 4 to {last.seq}" in str(said["warnings"])
+    forged = witness.sentence(last.model_copy(update={"seq": last.seq + 1}))
+    done = call(*ask, "--witness", witness.sentence(last), "--witness", forged)
+    assert (done.exit_code, "a witness saw event" in str(json.loads(done.stdout)["wrong"])) == (Exit.FAILED, True)
