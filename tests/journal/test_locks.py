@@ -395,7 +395,8 @@ def kernels(programs: list[str]) -> None:
         asked = [client.execute(program) for (_, client), program in zip(started, programs, strict=True)]
         for (_, client), message in zip(started, asked, strict=True):
             answer = client.get_shell_msg(timeout=120)
-            assert answer["parent_header"]["msg_id"] == message
+            while answer["parent_header"]["msg_id"] != message:  # what it said of itself when it came up
+                answer = client.get_shell_msg(timeout=120)
             assert answer["content"]["status"] == "ok", answer["content"]
     finally:
         for manager, client in started:
