@@ -142,9 +142,12 @@ def _run_step(run: Run, item: Item, step: Step) -> Result:
 
 
 def _operation(run: Run, step: Step) -> str:
-    """The operation's id: one that nobody saw end keeps it, so that a vendor that takes it as a key knows it again."""
+    """The operation's id: one that nobody saw end keeps it, so that a vendor that takes it as a key knows it again.
+
+    It does so even where the probe, or a person, said that it did not happen: either may have looked too early.
+    """
     known = run.state().steps.get(step.id)
-    if known is not None and known.unseen:
+    if known is not None and (known.unseen or known.data.get("by")):
         return known.op
     return f"{run.id}/{step.id}/{known.tries + 1 if known else 1}"
 
