@@ -81,6 +81,12 @@ def _judged(event: Event) -> tuple[str, str]:
     return _and(f"judge on {event.step or event.item}: {answer}", _said(event, "reason")), tone
 
 
+def _archived(event: Event) -> tuple[str, str]:
+    status = _said(event, "status") or "kept as a person left it"
+    known = {"completed": "plain", "kept as a person left it": "plain"}
+    return _and(f"notebook {_said(event, 'name')}: {status}", _said(event, "reason")), known.get(status, "bad")
+
+
 def _tell(sentence: str, tone: str, *names: str) -> Callable[[Event], tuple[str, str]]:
     """A sentence with the event's item and step filled in, and what it says under one of these names."""
 
@@ -96,6 +102,7 @@ _TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
     Type.RUN_SEALED: _tell("archive sealed", "plain"),
     Type.PHASE_STARTED: _tell("phase {item} started", "plain"),
     Type.PHASE_ENDED: _phase_ended,
+    Type.NOTEBOOK_ARCHIVED: _archived,
     Type.STEP_HAPPENED: _tell("{step} happened", "good", "summary"),
     Type.STEP_REJECTED: _tell("{step} was refused by the outside system", "bad", "reason", "summary", "error"),
     Type.STEP_UNKNOWN: _tell("{step} ended unseen", "bad", "reason", "summary", "error"),

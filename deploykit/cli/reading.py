@@ -26,9 +26,11 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
         common.put(found)
         return
     click.echo(f"{found['run']}: {found['status']}{', sealed' if found['sealed'] else ''}")
-    for line in ("rolled_back", "returned", "waiting_for", "progress"):
+    for line in ("rolled_back", "returned", "waiting_for", "weights", "guard", "progress"):
         if found[line]:
             click.echo(f"{line.replace('_', ' ')}: {common.line(found[line])}")
+    for notebook in found["notebooks"]:
+        click.echo(f"notebook: {common.line(notebook)}")
     for step in found["unknown"]:
         click.echo(f"unknown: {step}")
     rows = [(str(i["item"]), str(i["outcome"]), str(i["summary"])) for i in found["items"]]
@@ -36,7 +38,7 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
 
 
 def _standing(run: Run) -> dict[str, Any]:
-    from deploykit import progress
+    from deploykit import progress, reconcile
 
     state = run.state()
     items = []
@@ -55,6 +57,7 @@ def _standing(run: Run) -> dict[str, Any]:
         "returned": state.returned,
         "unknown": [step.step for step in state.unknown],
         "progress": progress.last(run),
+        **reconcile.look(run),
         "items": items,
         "decisions": [decision.model_dump(mode="json") for decision in state.decisions.values()],
     }

@@ -125,7 +125,7 @@ def test_no_folder_is_a_usage_fault(bench: Bench, monkeypatch: pytest.MonkeyPatc
 def test_a_kernel_that_cannot_be_ended_is_not_a_completed_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = Kernel.stop
 
-    async def fail(self: Kernel, *, at_once: bool) -> tuple[str, ...]:
+    async def fail(self: Kernel, *, at_once: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         await stop(self, at_once=at_once)
         raise RuntimeError("it is still there")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploykit.errors import Exit
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,8 +32,9 @@ def test_refuses_wrong_parameters_before_anything_starts(bench: Bench, given: tu
     bench.write("#:\nrun: str = ''", "1")
     process = bench.start(*COMMAND, *given)
     _, error = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "UsageError: in.ipynb: " in error
+    assert process.returncode == Exit.USAGE
+    assert "\nError: in.ipynb: " in error
+    assert "Traceback" not in error
     assert not bench.target.exists()
 
 
