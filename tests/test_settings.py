@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from deploykit import redact, settings
 from deploykit.errors import Exit, UsageError
+from deploykit.settings import types
 
 WHOLE = """
 [service]
@@ -235,10 +236,10 @@ def test_no_file_anywhere_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) 
 
 @given(st.integers(1, 10**6), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)]))
 def test_a_time_is_its_number_times_its_unit(number: int, unit: tuple[str, float]) -> None:
-    assert settings.seconds(f"{number}{unit[0]}") == pytest.approx(number * unit[1])
+    assert types.seconds(f"{number}{unit[0]}") == pytest.approx(number * unit[1])
 
 
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text("0123456789.eE+- n"))
 def test_a_time_without_a_known_unit_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="with its unit"):
-        settings.seconds(value)
+        types.seconds(value)
