@@ -13,6 +13,7 @@ from deploykit import checklist, reconcile, redact, report, rollback
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.journal.events import Type
 from deploykit.journal.state import State, Status
+from deploykit.journal.store import stored
 from deploykit.model import Evidence, Json, Outcome, Result, sha256
 from deploykit.run import Run, write_atomically
 from deploykit.signoff import policy, ssh
@@ -38,7 +39,7 @@ def export(run: Run) -> None:
         "report.html": report.render(run),
     }
     for name, data in files.items():
-        write_atomically(run.folder / name, data)
+        run.write(name, data)
 
 
 def close(run: Run) -> None:
@@ -64,7 +65,7 @@ def close(run: Run) -> None:
         run.append(Type.RUN_SEALED, data={"plan": run.plan.hash})
     export(run)
     last = run.events()[-1]
-    write_atomically(run.folder / HEAD, f"{last.seq} {last.hash}\n".encode())
+    run.write(HEAD, f"{last.seq} {last.hash}\n".encode())
     _refuse_secrets(run)
     _seal(run.folder, key)
 
@@ -153,7 +154,7 @@ def _keep_interactive(run: Run) -> None:
         if not _has_outputs(data):
             continue
         name = f"{path.stem}.interactive.ipynb"
-        write_atomically(run.folder / "notebooks" / name, data)
+        run.write(f"notebooks/{name}", data)
         run.append(Type.NOTEBOOK_ARCHIVED, data={"name": name, "sha256": sha256(data)})
     if desk.exists():
         shutil.rmtree(desk)
@@ -221,9 +222,10 @@ def _seal(folder: Path, key: Path) -> None:
         lines.append(f"{sha256((folder / name).read_bytes())}  {name.as_posix()}\n")
     sums = "".join(lines).encode()
     signature = ssh.sign(sums, key, ssh.Namespace.SEAL)
-    write_atomically(folder / SUMS, sums)
-    for name in [*files(folder), Path(SUMS)]:
-        (folder / name).chmod(0o444)
-    # Last: its presence is what makes the folder sealed.
-    write_atomically(folder / SEAL, signature)
-    (folder / SEAL).chmod(0o444)
+    with stored(folder):
+        write_atomically(folder / SUMS, sums)
+        for name in [*files(folder), Path(SUMS)]:
+            (folder / name).chmod(0o444)
+        # Last: its presence is what makes the folder sealed.
+        write_atomically(folder / SEAL, signature)
+        (folder / SEAL).chmod(0o444)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from deploykit.actions.step import Action, Step
+from deploykit import redact
+from deploykit.actions.step import Action, Step, Unseen
 from deploykit.checklist import Item, checklist
 from deploykit.context import Context, StopAskedError
 from deploykit.errors import (
+    BrokenRecordError,
     DeploykitError,
     HeldError,
     LockedError,
@@ -22,10 +19,13 @@ from deploykit.errors import (
 )
 from deploykit.journal.events import Type
 from deploykit.journal.state import StepPhase
-from deploykit.model import Answer, Evidence, Json, Outcome, Result, Table, joined, worst
+from deploykit.model import Answer, Evidence, Json, Outcome, Result, Table, canonical, joined, worst
 from deploykit.rollback import return_traffic, traffic_back
 from deploykit.run import Run
 from deploykit.signoff.policy import require_approval
+
+#: The phase that asks neither freeze, clock, approval nor order.
+ROLLBACK = "rollback"
 
 
 def run_check(run: Run, context: Context, item: Item) -> Result:
@@ -59,7 +59,7 @@ def run_action(run: Run, context: Context, item: Item) -> Result:
         HeldError, RolledBackError, NotPassedError: It did not pass; traffic is on live.
     """
     if item.id not in run.state().items:
-        with _one_process(run):
+        with run.alone("rollback" if item.phase == ROLLBACK else ""):
             _go(run, context, item)
     return require_passed(run, item.id)
 
@@ -82,13 +82,14 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     action: Action = item.load()(context)
     steps, results = action.steps(), []
     try:
+        _require_same(run, item, steps)
         for step in steps:
             results.append(_run_step(run, item, step))
             if results[-1].outcome is not Outcome.PASS:
                 break
     except BaseException as error:
-        begun = run.begun()
-        if any(step.moves_traffic and step.id in begun for step in steps):
+        begun = any(name == item.id or name.startswith(f"{item.id}/") for name in run.begun())
+        if begun and any(step.moves_traffic for step in steps):
             why = error.what if isinstance(error, DeploykitError) else str(error)
             return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
             context.guard.stand_down()
@@ -96,6 +97,30 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     if steps[-1].moves_traffic:
         context.guard.stand_down()
     return results[-1] if results[-1].item == item.id else _summed_up(run, item, results)
+
+
+def _require_same(run: Run, item: Item, steps: tuple[Step, ...]) -> None:
+    """What was begun of this action is what it would do now: the same steps, in their order, with the same intents.
+
+    Raises:
+        BrokenRecordError: It is not, so nothing of it is done.
+    """
+    begun = [known for known in run.state().steps.values() if known.item == item.id]
+    for place, known in enumerate(begun):
+        step = steps[place] if place < len(steps) else None
+        if step is None or step.id != known.step:
+            said = (
+                f"{known.step} was begun as step {place + 1}, and {step.id if step else 'no step'} is in its place now"
+            )
+        elif canonical(redact.tree(step.intent)) != canonical(known.intent):
+            said = f"{known.step} was begun to do {known.intent}, and would do {step.intent} now"
+        else:
+            continue
+        raise BrokenRecordError(
+            said,
+            where=item.id,
+            mend=f"resume with the version and settings that began it, or `deploykit rollback {run.id}`",
+        )
 
 
 def _run_step(run: Run, item: Item, step: Step) -> Result:
@@ -107,12 +132,20 @@ def _run_step(run: Run, item: Item, step: Step) -> Result:
         return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
     if not _has_happened(run, item, step):
         _require(run, item)
-        op = f"{run.id}/{step.id}/{secrets.token_hex(4)}"
-        run.intend(item=item.id, step=step.id, op=op, data=step.intent)
+        op = _operation(run, step)
+        run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=item.phase != ROLLBACK)
         failed = _effect(run, item, step, op)
         if failed is not None:
             return _record(run, item, step, failed)
     return _record(run, item, step, _settle(step))
+
+
+def _operation(run: Run, step: Step) -> str:
+    """The operation's id: one that nobody saw end keeps it, so that a vendor that takes it as a key knows it again."""
+    known = run.state().steps.get(step.id)
+    if known is not None and known.unseen:
+        return known.op
+    return f"{run.id}/{step.id}/{known.tries + 1 if known else 1}"
 
 
 def _failed(step: Step, summary: str, mend: str = "") -> Result:
@@ -122,6 +155,8 @@ def _failed(step: Step, summary: str, mend: str = "") -> Result:
 def _has_happened(run: Run, item: Item, step: Step) -> bool:
     """What the journal, and for an intent without an end the step's probe, say of an earlier try.
 
+    One that may be repeated under its own id counts as not happened: doing it again settles it.
+
     Raises:
         StepUnknownError: Nobody can tell; a person has to look and resolve it.
     """
@@ -130,12 +165,9 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
         return False
     if known.phase is StepPhase.HAPPENED:
         return True
-    try:
-        found = step.probe()
-    except ProviderError as error:
-        found, said = None, error.what
-    else:
-        said = "the probe cannot tell"
+    if step.probe is Unseen.REPEAT:
+        return False
+    found, said = _probed(step)
     if found is None:
         run.append(Type.STEP_UNKNOWN, item=item.id, step=step.id, op=known.op, data={"reason": said})
         raise StepUnknownError(
@@ -148,9 +180,17 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
     return found
 
 
+def _probed(step: Step) -> tuple[bool | None, str]:
+    """What looking says, and why it cannot tell where it cannot."""
+    try:
+        return step.probe(), "only a person can tell" if step.probe is Unseen.PERSON else "the probe cannot tell"
+    except ProviderError as error:
+        return None, error.what
+
+
 def _require(run: Run, item: Item) -> None:
     """What must hold at the moment of a forward effect. A rollback asks for nothing."""
-    if item.phase == "rollback":
+    if item.phase == ROLLBACK:
         return
     state = run.state()
     if state.rolled_back or state.returned:
@@ -186,10 +226,33 @@ def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
         return _failed(step, error.what, error.mend)
     except ProviderError as error:
         run.append(Type.STEP_UNKNOWN, item=item.id, step=step.id, op=op, data={"reason": error.what})
+        if step.probe is Unseen.REPEAT:
+            mend = f"`deploykit resume {run.id}` does it again under the same key, so it cannot happen twice"
+            raise StepUnknownError(f"its end was not seen: {error.what}", where=step.id, mend=mend) from error
         happened = _has_happened(run, item, step)
         return None if happened else _failed(step, f"it did not happen: {error.what}", error.mend)
     run.append(Type.STEP_HAPPENED, item=item.id, step=step.id, op=op, data=facts)
+    _require_in_charge(run, item, step, op)
     return None
+
+
+def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
+    """An effect that was under way when its lock was lost has landed all the same: that is drift, and is said.
+
+    A rollback goes on: what it undoes is to be undone whoever is in charge.
+
+    Raises:
+        LockedError: Somebody else is in charge by now.
+    """
+    if item.phase == ROLLBACK:
+        return
+    try:
+        run.require_lock()
+    except LockedError as error:
+        said = f"{step.id} landed after its lock was lost: {error.what}"
+        run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": said})
+        mend = "look at the system itself: it may not be as its new holder left it"
+        raise LockedError(said, where=item.id, mend=mend) from error
 
 
 def _settle(step: Step) -> Result:
@@ -243,23 +306,3 @@ def _raise_unless_passed(run: Run, result: Result) -> None:
     elif state.returned:
         kind = HeldError
     raise kind(f"{result.outcome.value}: {result.summary}", where=result.item, mend=result.mend)
-
-
-@contextmanager
-def _one_process(run: Run) -> Iterator[None]:
-    """Only one process of this machine acts on an environment at a time.
-
-    Raises:
-        LockedError: Another one does. The system lets its lock go when that process ends, however it ends.
-    """
-    name = f"{run.plan.service}-{run.plan.environment}.lock"
-    with (run.store.folder / name).open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(
-                "another process acts on this environment right now",
-                where=f"{run.plan.service} in {run.plan.environment}",
-                mend=f"`deploykit status {run.id}` shows what it does; wait for it, or end it",
-            ) from None
-        yield

@@ -20,6 +20,7 @@ from deploykit import settings as settings_module
 from deploykit.errors import DeploykitError, ProviderError, RefusedError, RollbackIncompleteError
 from deploykit.journal import clock
 from deploykit.journal.events import Actor, Type
+from deploykit.journal.store import stored
 from deploykit.ports import Router
 from deploykit.providers import connect
 from deploykit.returning import is_split
@@ -89,7 +90,11 @@ class GuardProcess:
         self.run.append(Type.GUARD_STARTED, data={"pid": child.pid, "seconds": self.run.plan.guard_seconds})
 
     def beat(self) -> None:
-        """Say that this run is alive, and be sure that the guard is, while weights are split."""
+        """Say that this run is alive, and be sure that the guard is, while weights are split.
+
+        Raises:
+            StoreError: It cannot be written, so the guard would send traffic back: better at once.
+        """
         if self._beat.exists():
             self.start()
 
@@ -99,7 +104,8 @@ class GuardProcess:
 
     def _write(self) -> None:
         beat = {"boot": clock.boot_id(), "boot_ns": clock.boot_ns()}
-        write_atomically(self._beat, json.dumps(beat).encode())
+        with stored(self._beat):
+            write_atomically(self._beat, json.dumps(beat).encode())
 
 
 def stale_seconds(path: Path) -> float | None:

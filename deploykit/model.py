@@ -252,10 +252,20 @@ class DecisionKind(StrEnum):
     SIGNED = "signed"
     REFUSED = "refused"
     OVERRIDDEN = "overridden"
+    #: What somebody saw of a step whose end nobody saw.
+    HAPPENED = "happened"
+    DID_NOT = "did-not"
+    #: A lock whose holder is gone.
+    BROKEN = "broken"
+
+    @property
+    def resolves(self) -> bool:
+        """Whether it settles a step whose end nobody saw."""
+        return self in {DecisionKind.HAPPENED, DecisionKind.DID_NOT}
 
 
 class Decision(Record):
-    """A person's signed word on an item, beside its outcome and never instead of it.
+    """A person's signed word on an item, a step of one, or a lock: beside an outcome and never instead of it.
 
     Attributes:
         signer: The SSH principal that the signature proves.

@@ -83,7 +83,8 @@ def _line(path: Path) -> str:
     status, reason = executed.status(notebook), notebook["metadata"].get(executed.OURS, {}).get("reason", "")
     if status is CellStatus.RUNNING:
         where = _where(notebook, executed.running(notebook))
-        return f"{path.name}: {'under way' if alive else CellStatus.DIED}{where}{'' if alive else f' ({executed.KILLED.reason})'}"
+        said = f"under way{where}" if alive else f"{CellStatus.DIED}{where} ({executed.KILLED.reason})"
+        return f"{path.name}: {said}"
     if status in {None, CellStatus.COMPLETED}:
         return ""
     return f"{path.name}: {status}: {reason}"

@@ -14,6 +14,8 @@ from deploykit.returning import send_back
 from deploykit.run import Run, read_plan
 from deploykit.settings import Settings
 
+#: A journal that cannot be read or written, or whose end is damaged, keeps no traffic where it is.
+_NO_STORE = (StoreError, BrokenRecordError)
 #: What a folder has once its run is sealed.
 SEAL = "SHA256SUMS.sig"
 
@@ -21,19 +23,19 @@ SEAL = "SHA256SUMS.sig"
 def traffic_back(run: Run, reason: str) -> Json:
     """`deploykit rollback`, and the judge's: take the fence without asking, and send traffic back to live.
 
-    The intent goes to the journal, else to the spool, else to stderr; the effect does not wait for any of them.
+    The intent goes to the journal, else to the spool, else to stderr; the effect does not wait for any of them, nor for
+    another process that keeps the store busy.
 
     Raises:
         RollbackIncompleteError: The router could not be made to.
     """
-    try:
-        run.append(Type.ROLLBACK_ASKED, data={"reason": reason})
-        run.take_lock(by_force=True)
-    except StoreError:
-        return without_store(run.settings, run.plan, run.actor, reason)
-    facts = _send_back(run.settings, run.plan)
-    say(run, Type.TRAFFIC_RETURNED, {"reason": reason, **facts})
-    return facts
+    with run.store.hurry():
+        try:
+            run.append(Type.ROLLBACK_ASKED, data={"reason": reason})
+            run.take_lock(by_force=True)
+        except _NO_STORE:
+            return without_store(run.settings, run.plan, run.actor, reason)
+        return _returned(run, reason, _send_back(run.settings, run.plan))
 
 
 def return_traffic(run: Run, reason: str, router: Router | None = None) -> None:
@@ -42,12 +44,21 @@ def return_traffic(run: Run, reason: str, router: Router | None = None) -> None:
     Raises:
         RollbackIncompleteError: The router could not be made to.
     """
-    held = _holder(run)
-    if held not in {run.id, ""}:
-        say(run, Type.NOTE_WRITTEN, {"text": f"traffic left alone ({reason}): run {held} has the lock"})
-        return
-    facts = _send_back(run.settings, run.plan, router)
+    with run.store.hurry():
+        held = _holder(run)
+        if held not in {run.id, ""}:
+            say(run, Type.NOTE_WRITTEN, {"text": f"traffic left alone ({reason}): run {held} has the lock"})
+            return
+        _returned(run, reason, _send_back(run.settings, run.plan, router))
+
+
+def _returned(run: Run, reason: str, facts: Json) -> Json:
+    """Say what was done, and what somebody else did meanwhile."""
     say(run, Type.TRAFFIC_RETURNED, {"reason": reason, **facts})
+    if facts["late_landings"]:
+        text = f"weights were changed {facts['late_landings']} times after traffic was back, and set back each time"
+        say(run, Type.DRIFT_FOUND, {"text": text})
+    return facts
 
 
 def without_store(settings: Settings, plan: Plan, actor: Actor, reason: str) -> Json:
@@ -105,7 +116,7 @@ def _holder(run: Run) -> str:
     """The run that has the environment; ours where the store cannot say."""
     try:
         held = run.store.lock(*run.place)
-    except StoreError:
+    except _NO_STORE:
         return run.id
     return held.run if held else ""
 
@@ -114,7 +125,7 @@ def say(run: Run, kind: Type, data: Json) -> None:
     """Write it down where it can be written."""
     try:
         run.append(kind, data=data)
-    except StoreError:
+    except _NO_STORE:
         spool.write(run.settings.path(run.settings.state), run.id, run.actor, kind, data)
 
 

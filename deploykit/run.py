@@ -5,8 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import secrets
+import shutil
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +17,19 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from deploykit import redact
-from deploykit.errors import BrokenRecordError, RefusedError, StoreError, UsageError
-from deploykit.journal import chain
+from deploykit.errors import BrokenRecordError, LockedError, RefusedError, StoreError, UsageError
+from deploykit.journal import chain, spool, witness
 from deploykit.journal.events import Actor, Draft, Event, Type
+from deploykit.journal.locks import Lock, one_process
 from deploykit.journal.state import State
-from deploykit.journal.store import Lock, RunRow, Store
+from deploykit.journal.store import PATIENCE, RunRow, Store, stored
 from deploykit.model import Evidence, Json, Plan, Result, canonical, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from deploykit.settings import EnvironmentSettings, Settings
+
+#: How often the lock's heartbeat is written, at most.
+BEAT_SECONDS = 10.0
 
 
 def new_id(service: str, environment: str) -> str:
@@ -74,14 +79,16 @@ class Run:
         self.folder = settings.path(settings.archive) / row.service / row.run
         self.plan = read_plan(self.folder)
         self.lock: Lock | None = None
+        self._events: list[Event] = []
         self._state = State()
         self._intended: set[str] = set()
         self._reading = threading.Lock()
+        self._beaten = 0.0
 
     @classmethod
-    def find(cls, settings: Settings, name: str, actor: Actor) -> Run:
+    def find(cls, settings: Settings, name: str, actor: Actor, *, patience: float = PATIENCE) -> Run:
         """Open an existing run by its id, number or the end of its id."""
-        store = Store(settings.path(settings.state))
+        store = Store(settings.path(settings.state), patience=patience)
         return cls(settings, store, store.find(name), actor)
 
     @classmethod
@@ -95,6 +102,9 @@ class Run:
             row: The run, without its number.
             actor: Who opens it.
             make: Makes the plan, and the files to freeze beside it, from the run's number.
+
+        Raises:
+            StoreError: Something could not be written; nothing of the run is left.
         """
         store = Store(settings.path(settings.state))
         folder = settings.path(settings.archive) / row.service / row.run
@@ -102,13 +112,20 @@ class Run:
         def first(number: int) -> Draft:
             plan, files = make(number)
             files = {**files, "plan.json": canonical(plan.model_dump(mode="json")) + b"\n"}
-            for name, data in files.items():
-                write_atomically(folder / name, data)
+            with stored(folder):
+                for name, data in files.items():
+                    write_atomically(folder / name, data)
             said: Json = {"plan": plan.hash, "release": plan.release, "number": number, "sandbox": plan.sandbox}
             return Draft(run=row.run, actor=actor, type=Type.RUN_OPENED, data=said)
 
-        store.open_run(row, first)
-        return cls(settings, store, store.find(row.run), actor)
+        try:
+            opened = store.open_run(row, first)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        run = cls(settings, store, store.find(row.run), actor)
+        run._tell(opened)
+        return run
 
     @property
     def environment(self) -> EnvironmentSettings:
@@ -134,36 +151,68 @@ class Run:
             )
 
     def append(self, kind: Type, *, item: str = "", step: str = "", op: str = "", data: Json | None = None) -> Event:
-        """Commit one event."""
-        return self.store.append(self._draft(kind, item, step, op, data or {}))
+        """Commit one event; after some, those outside are told how long the journal is."""
+        event = self.store.append(self._draft(kind, item, step, op, data or {}))
+        self._tell(event)
+        return event
 
-    def intend(self, *, item: str, step: str, op: str, data: Json) -> Event:
-        """Commit the intent of a forward effect, under the lock.
+    def _tell(self, event: Event) -> None:
+        for kind, said in witness.tell(self.settings, event):
+            self.append(kind, data=said)
+
+    def intend(self, *, item: str, step: str, op: str, data: Json, forward: bool = True) -> Event:
+        """Commit the intent of an effect, under the lock.
+
+        Args:
+            item: The item.
+            step: The step of it.
+            op: The operation's id.
+            data: What is about to be done.
+            forward: Whether freeze and clock are asked as well; what belongs to a rollback asks neither.
 
         Raises:
             LockedError: The lock is not ours, or no longer.
-            RefusedError: The clock jumped.
+            RefusedError: The environment is frozen, or the clock jumped.
         """
         if self.lock is None:
             self.take_lock()
         draft = self._draft(Type.STEP_INTENDED, item, step, op, data)
-        intent = self.store.append(draft, fence=self.lock, place=self.place)
+        intent = self.store.append(draft, fence=self.lock, place=self.place, forward=forward)
         self._intended.add(step)
         return intent
 
     def begun(self) -> set[str]:
         """Steps whose intent was committed; where the store is gone, as far as this object knows."""
-        with suppress(StoreError):
+        with suppress(StoreError, BrokenRecordError):
             self.state()
         return self._intended | set(self._state.steps)
 
     def take_lock(self, *, by_force: bool = False) -> None:
         """Take the environment for this run, and note it when it was not ours before."""
         before = self.store.lock(*self.place)
-        self.lock = self.store.take_lock(self.place, self.id, self.plan.operator or self.actor.id, by_force=by_force)
+        owner, reason = self.plan.operator or self.actor.id, f"deploys {self.plan.release}"
+        if by_force:
+            reason = f"rolls {self.plan.release} back"
+        self.lock = self.store.take_lock(self.place, self.id, owner, reason=reason, by_force=by_force)
         if before is None or (before.run, before.fence) != (self.lock.run, self.lock.fence):
             taken_from = before.run if before and before.run != self.id else ""
             self.append(Type.LOCK_TAKEN, data={"fence": self.lock.fence, "by_force": by_force, "from": taken_from})
+
+    def beat(self) -> None:
+        """Say that this run is there, a few times a minute; without the lock it says nothing."""
+        if time.monotonic() - self._beaten >= BEAT_SECONDS:
+            self._beaten = time.monotonic()
+            with suppress(StoreError):  # the lock only grows older; who works meets the store's fault and says it
+                self.store.beat(self.place, self.id)
+
+    def require_lock(self) -> None:
+        """The fence that this object's effects carry is still in force.
+
+        Raises:
+            LockedError: It is not; it says who has the environment.
+        """
+        if self.lock is not None:
+            self.store.require_lock(self.place, self.lock)
 
     def release_lock(self) -> None:
         """Let the next run have the environment."""
@@ -171,29 +220,77 @@ class Run:
             self.append(Type.LOCK_RELEASED)
         self.lock = None
 
+    @contextmanager
+    def alone(self, purpose: str = "") -> Iterator[None]:
+        """Only one process of this machine acts on an environment at a time, for each purpose.
+
+        Args:
+            purpose: A rollback is not kept waiting by forward work that is stuck.
+
+        Raises:
+            LockedError: Another one does. The system lets its lock go when that process ends, however it ends.
+            StoreError: The file of the lock cannot be made.
+        """
+        path = self.store.folder / ("-".join(filter(None, (*self.place, purpose))) + ".lock")
+        with stored(path):
+            stream = path.open("ab")
+        with stream, one_process(stream) as ours:
+            if not ours:
+                held = self.store.lock(*self.place)
+                said = held.holder if held else "without the lock"
+                raise LockedError(
+                    f"another process acts on this environment right now; {said}",
+                    where=" in ".join(self.place),
+                    mend=f"`deploykit status {self.id}` shows what it does; wait for it, or end it",
+                )
+            yield
+
     def _draft(self, kind: Type, item: str, step: str, op: str, data: Json) -> Draft:
         fence = self.lock.fence if self.lock else 0
         return Draft(run=self.id, actor=self.actor, fence=fence, type=kind, item=item, step=step, op=op, data=data)
 
     def state(self) -> State:
-        """Where the run stands now; only new events are read."""
+        """Where the run stands now; only new events are read, and what is only spooled counts.
+
+        Raises:
+            StoreError: The journal cannot be read.
+            BrokenRecordError: Its chain does not hold.
+        """
         with self._reading:
-            after = self._state.last.seq if self._state.last else 0
-            for line in self.store.lines(self.id, after=after):
-                self._state.add(Event.parse(line))
+            spooled = spool.waiting(self.store.folder, self.id)
+            self._read()
+            for entry in spooled:
+                self._state.hear(entry)
             return self._state
 
     def events(self) -> tuple[Event, ...]:
         """Every event, with the chain checked."""
-        return tuple(chain.follow(self.store.lines(self.id), run=self.id))
+        with self._reading:
+            self._read()
+            return tuple(self._events)
+
+    def _read(self) -> None:
+        newest = self._events[-1] if self._events else None
+        lines = self.store.lines(self.id, after=newest.seq if newest else 0)
+        for event in chain.follow(lines, run=self.id, after=newest):
+            self._events.append(event)
+            self._state.add(event)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file of the run's folder, whole or not at all.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        with stored(self.folder / name):
+            write_atomically(self.folder / name, data)
 
     def keep(self, evidence: Evidence) -> str:
         """Write evidence into the archive under its hash, and return the hash."""
         data = canonical(redact.tree(evidence.model_dump(mode="json")))
         digest = sha256(data)
-        path = self.folder / "evidence" / digest
-        if not path.exists():
-            write_atomically(path, data)
+        if not (self.folder / "evidence" / digest).exists():
+            self.write(f"evidence/{digest}", data)
         return digest
 
     def evidence(self, digest: str) -> Evidence:

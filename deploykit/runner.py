@@ -33,7 +33,7 @@ from deploykit.errors import (
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
-from deploykit.journal.state import Status
+from deploykit.journal.state import Status, StepPhase
 from deploykit.model import Json
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from deploykit.engine import Executed
 
 Say = Callable[[str], None]
+#: Phases whose actions leave production as it is.
+BEFORE_PRODUCTION = ("readiness", "prepare")
 
 
 def forward(run: Run, say: Say) -> None:
@@ -61,6 +63,7 @@ def forward(run: Run, say: Say) -> None:
     reconcile.mend(run)
     _require_open(run)
     run.require_planned_settings()
+    run.store.require_thawed(run.place)
     require_approval(run)
     run.take_lock()
     for phase in checklist().phase:
@@ -89,6 +92,28 @@ def roll_back(run: Run, say: Say) -> None:
             where=run.id,
             mend=f"traffic is on {run.plan.live.colour}; mend what is left, or `deploykit rollback {run.id}` again",
         )
+
+
+def abort(run: Run, reason: str) -> None:
+    """End a run before production was touched.
+
+    Raises:
+        RefusedError: It was touched, or nobody knows; or the run has ended.
+        LockedError: It is under way.
+    """
+    with run.alone():
+        _require_open(run)
+        harmless = {item.id for item in checklist().item if item.phase in BEFORE_PRODUCTION}
+        begun = run.state().steps.values()
+        touched = [s.step for s in begun if s.phase is not StepPhase.REJECTED and s.item not in harmless]
+        if touched:
+            raise RefusedError(
+                f"production was touched, or may have been: {', '.join(touched)}",
+                where=run.id,
+                mend=f"`deploykit rollback {run.id}`",
+            )
+        run.append(Type.RUN_ENDED, data={"status": Status.ABORTED.value, "reason": reason})
+        run.release_lock()
 
 
 def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) -> Executed:
@@ -228,6 +253,7 @@ def _told(run: Run, say: Say) -> Iterator[None]:
         over = False
         while not over:
             over = done.wait(0.5)
+            run.beat()
             with suppress(StoreError):  # who works meets it too, and says so
                 look()
 

@@ -87,6 +87,27 @@ def _archived(event: Event) -> tuple[str, str]:
     return _and(f"notebook {_said(event, 'name')}: {status}", _said(event, "reason")), known.get(status, "bad")
 
 
+def _ended_step(event: Event) -> tuple[str, str]:
+    """How a step ended, and who says so where it was not seen."""
+    step, by = event.step or event.item, _said(event, "by")
+    happened = event.type is Type.STEP_HAPPENED
+    if by:
+        comment = _comment(event)
+        return _and(f"{step} {'happened' if happened else 'did not happen'}, says a {by}", comment), "care"
+    if happened:
+        return _and(f"{step} happened", _said(event, "summary")), "good"
+    return _and(f"{step} was refused by the outside system", _said(event, "reason", "summary", "error")), "bad"
+
+
+def _broken(event: Event) -> tuple[str, str]:
+    return _and("the lock was broken", _comment(event)), "bad"
+
+
+def _comment(event: Event) -> str:
+    decision = event.data.get("decision")
+    return str(decision.get("comment", "")) if isinstance(decision, dict) else ""
+
+
 def _tell(sentence: str, tone: str, *names: str) -> Callable[[Event], tuple[str, str]]:
     """A sentence with the event's item and step filled in, and what it says under one of these names."""
 
@@ -103,8 +124,8 @@ _TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
     Type.PHASE_STARTED: _tell("phase {item} started", "plain"),
     Type.PHASE_ENDED: _phase_ended,
     Type.NOTEBOOK_ARCHIVED: _archived,
-    Type.STEP_HAPPENED: _tell("{step} happened", "good", "summary"),
-    Type.STEP_REJECTED: _tell("{step} was refused by the outside system", "bad", "reason", "summary", "error"),
+    Type.STEP_HAPPENED: _ended_step,
+    Type.STEP_REJECTED: _ended_step,
     Type.STEP_UNKNOWN: _tell("{step} ended unseen", "bad", "reason", "summary", "error"),
     Type.ITEM_SETTLED: _settled,
     Type.VERDICT_GIVEN: _judged,
@@ -112,6 +133,8 @@ _TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
     Type.DECISION_REVOKED: _tell("decision on {item} revoked", "care", "reason", "comment"),
     Type.ROLLBACK_ASKED: _tell("rollback asked", "bad", "reason"),
     Type.TRAFFIC_RETURNED: _tell("traffic returned to live", "bad", "reason"),
+    Type.DRIFT_FOUND: _tell("drift", "bad", "text"),
+    Type.LOCK_BROKEN: _broken,
     Type.GUARD_STARTED: _tell("guard started", "plain"),
     Type.NOTE_WRITTEN: _tell("note", "plain", "text", "note"),
     Type.WITNESS_GIVEN: _tell("journal witnessed", "plain", "place"),

@@ -12,8 +12,8 @@ from pathlib import Path
 from deploykit import redact
 from deploykit.archive import HEAD, SEAL, SUMS, files
 from deploykit.errors import BrokenRecordError, DeploykitError
-from deploykit.journal import chain
-from deploykit.journal.events import Event, Type
+from deploykit.journal import chain, witness
+from deploykit.journal.events import Event, Head, Type
 from deploykit.model import Decision, DecisionKind, Plan, Record, sha256
 from deploykit.run import read_plan
 from deploykit.settings import PersonSettings
@@ -22,6 +22,13 @@ from deploykit.signoff.statement import PLAN
 
 #: What may come after the seal in a journal that went on.
 _AFTER_SEAL = {Type.WITNESS_GIVEN, Type.NOTE_WRITTEN, Type.LOCK_RELEASED}
+#: What a person can have signed behind an event of each type.
+_SAYS = {
+    Type.DECISION_MADE: {DecisionKind.SIGNED, DecisionKind.REFUSED, DecisionKind.OVERRIDDEN},
+    Type.STEP_HAPPENED: {DecisionKind.HAPPENED},
+    Type.STEP_REJECTED: {DecisionKind.DID_NOT},
+    Type.LOCK_BROKEN: {DecisionKind.BROKEN},
+}
 #: Phases whose actions do not change production, or bring it back.
 _UNAPPROVED = ("prepare.", "rollback.")
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\r\n]+)")
@@ -59,14 +66,18 @@ class _Folder:
     Attributes:
         signers: The file of principals and keys that signatures are held against.
         events: The journal, as far as its chain holds.
+        witnesses: Files, repositories or words of those outside who know the journal.
+        seal_holds: Whether the seal's signature was proved.
     """
 
     path: Path
     signers: Path
+    witnesses: tuple[str, ...] = ()
     plan: Plan | None = None
     events: tuple[Event, ...] = ()
     wrong: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    seal_holds: bool = False
 
     def read(self, name: str) -> bytes:
         """A plain file of the archive."""
@@ -103,15 +114,16 @@ class _Folder:
         return (event for event in self.events if event.type is kind)
 
 
-def verify(folder: Path, allowed_signers: Path | None = None) -> Verification:
-    """Check everything that an archived run says of itself.
+def verify(folder: Path, allowed_signers: Path | None = None, witnesses: tuple[str, ...] = ()) -> Verification:
+    """Check everything that an archived run says of itself, and what those outside say of it.
 
     Args:
         folder: The run's folder, or a copy of it.
         allowed_signers: The team's own file. Without it the archive's copy is used, and a warning says so.
+        witnesses: Files, git repositories, or the words themselves (`deploykit RUN event N sha256 ...`).
     """
     own = folder / "allowed_signers"
-    archive = _Folder(folder, allowed_signers or own)
+    archive = _Folder(folder, allowed_signers or own, witnesses)
     if allowed_signers is None:
         archive.warnings.append("signatures were held against the archive's own allowed_signers: give the team's file")
     sealed = (folder / SEAL).is_file()
@@ -218,6 +230,7 @@ def _seal(archive: _Folder) -> None:
     plan = archive.known_plan()
     if signer != plan.operator:
         rules.require_person(signer, plan, _people(archive))
+    archive.seal_holds = True
 
 
 def _evidence(archive: _Folder) -> None:
@@ -233,13 +246,17 @@ def _evidence(archive: _Folder) -> None:
 
 def _decisions(archive: _Folder) -> None:
     used: set[str] = set()
-    for event in archive.of_type(Type.DECISION_MADE):
-        archive.attempt(f"decision on {event.item}", lambda event=event: _decision(archive, event, used))  # type: ignore[misc] # likewise
+    for event, decision in rules.decisions(archive.events):
+        archive.attempt(
+            f"decision on {decision.item}",
+            lambda event=event, decision=decision: _decision(archive, event, decision, used),  # type: ignore[misc] # likewise
+        )
 
 
-def _decision(archive: _Folder, event: Event, used: set[str]) -> None:
+def _decision(archive: _Folder, event: Event, decision: Decision, used: set[str]) -> None:
     """One decision, held against the same rules as when it was made."""
-    decision = Decision.model_validate({"item": event.item, **event.data})
+    if decision.kind not in _SAYS.get(event.type, ()):
+        raise BrokenRecordError(f"{event.type} cannot rest on {decision.kind}", where=f"line {event.seq}")
     statement = policy.load(archive.path, decision.statement)
     signature = policy.load_signature(archive.path, decision.statement)
     at, before = datetime.fromisoformat(event.at), archive.events[: event.seq - 1]
@@ -280,15 +297,32 @@ def _notebooks(archive: _Folder) -> None:
 
 
 def _witnesses(archive: _Folder) -> None:
-    """How much of the journal somebody outside has seen."""
-    seen = 0
+    """How much of the journal somebody outside has seen: by its own account, and by theirs."""
+    seen, count = 0, len(archive.events)
     for event in archive.of_type(Type.WITNESS_GIVEN):
-        seq, digest = event.data.get("seq"), event.data.get("hash")
-        if not isinstance(seq, int) or not 0 < seq < event.seq or archive.events[seq - 1].hash != digest:
+        told = Head.model_validate({name: event.data.get(name) for name in Head.model_fields})
+        if told.seq >= event.seq:
             raise BrokenRecordError("a witness saw another journal", where=f"journal.jsonl, line {event.seq}")
-        seen = max(seen, seq)
-    if seen < len(archive.events):
-        archive.warnings.append(f"journal.jsonl: no witness has seen events {seen + 1} to {len(archive.events)}")
+        seen = max(seen, _same(archive, told))
+    for source in archive.witnesses:
+        for told in witness.read(source, archive.known_plan().run):
+            seen = max(seen, _same(archive, told))
+    if seen < count:
+        unseen = f"events {seen + 1} to {count}"
+        said = f"no witness but the seal has seen {unseen}" if archive.seal_holds else f"no witness has seen {unseen}"
+        archive.warnings.append(f"journal.jsonl: {said}")
+
+
+def _same(archive: _Folder, told: Head) -> int:
+    """The event that a witness saw is the one that stands there."""
+    if told.seq > len(archive.events):
+        archive.wrong.append(
+            f"witnesses: the journal ends at event {len(archive.events)}, and a witness saw event {told.seq}"
+        )
+        return 0
+    if archive.events[told.seq - 1].hash != told.hash:
+        raise BrokenRecordError("a witness saw another journal", where=f"journal.jsonl, line {told.seq}")
+    return told.seq
 
 
 _CHECKS: tuple[tuple[str, Callable[[_Folder], None]], ...] = (

@@ -10,11 +10,12 @@ from deploykit.actions.deploy import Deploy
 from deploykit.actions.incident import IncidentReport
 from deploykit.actions.notify import RolledBack
 from deploykit.actions.rollback import Platform
-from deploykit.actions.step import Step
+from deploykit.actions.step import Step, Unseen
 from deploykit.actions.traffic import Traffic
+from deploykit.checklist import Item, checklist
 from deploykit.context import Context, StopAskedError
-from deploykit.errors import Rejected, Unreachable
-from deploykit.model import Outcome
+from deploykit.errors import Rejected, Unreachable, UsageError
+from deploykit.model import Kind, Outcome, Result, canonical
 from deploykit.platforms import newest, wait_for
 from deploykit.run import Run
 from tests.world import COMMITS, Fault, World, answered, deployment
@@ -198,7 +199,7 @@ def test_a_message_that_is_not_there_afterwards_fails(world: World, context: Con
 
 def test_the_incident_report_is_written_whole(run: Run, context: Context) -> None:
     step = only(IncidentReport(context))
-    assert step.probe() is False, "writing it again does no harm"
+    assert step.probe is Unseen.REPEAT, "writing it again does no harm"
     facts = step.do("op")
     assert (run.folder / "incident.md").read_text("utf-8") == "# Incident\n\nIt went back.\n"
     assert step.settle().summary == "incident.md lies in the run's folder, 3 lines"
@@ -230,10 +231,53 @@ def test_a_shifts_probe_tells_before_and_after_and_nothing_else(
 
 def test_the_guard_is_asked_for_only_where_weights_are_split(world: World, context: Context) -> None:
     first, _, last = Traffic(context).steps()
+    world.shift(50)
     last.do("op")
     assert world.guard_calls == []
+    world.shift(0)
     first.do("op")
     assert world.guard_calls == ["start"]
+
+
+@pytest.mark.parametrize("blue", [1, 50, 100])
+def test_weights_that_somebody_else_moved_are_not_shifted_from(world: World, context: Context, blue: int) -> None:
+    """Such as an effect of a holder who was paused past his lock, and landed late."""
+    first, *_ = Traffic(context).steps()
+    world.shift(blue)
+    with pytest.raises(Rejected, match="somebody else moved the weights"):
+        first.do("op")
+    assert world.effects == []
+
+
+# --- how an unseen end is settled
+
+
+@pytest.mark.parametrize("item", [item for item in checklist().item if item.kind is Kind.ACTION], ids=lambda i: i.id)
+def test_every_step_of_every_action_says_how_an_unseen_end_is_settled_and_the_same_intent_twice(
+    context: Context, item: Item
+) -> None:
+    steps, again = item.load()(context).steps(), item.load()(context).steps()
+    assert steps
+    assert all(callable(step.probe) for step in steps)
+    assert all(step.id == item.id or step.id.startswith(f"{item.id}/") for step in steps)
+    assert [(step.id, canonical(step.intent)) for step in steps] == [(s.id, canonical(s.intent)) for s in again]
+
+
+def _never() -> Result:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("probe", [None, "", True])
+def test_a_step_that_does_not_say_how_cannot_be_made(probe: Any) -> None:
+    with pytest.raises(UsageError, match="does not say how an unseen end is settled"):
+        Step(id="x", intent={}, do=lambda _op: {}, probe=probe, settle=_never)
+    with pytest.raises(TypeError, match="probe"):
+        Step(id="x", intent={}, do=lambda _op: {}, settle=_never)  # type: ignore[call-arg]  # that is the point
+
+
+@pytest.mark.parametrize("unseen", Unseen)
+def test_where_there_is_nothing_to_look_at_looking_tells_nothing(unseen: Unseen) -> None:
+    assert unseen() is None
 
 
 def test_a_step_passes_no_earlier_than_its_time(world: World, context: Context) -> None:

@@ -22,7 +22,13 @@ ITEMS, PHASES = checklist().item, checklist().phase
 
 #: The commands that DESIGN.md names, and those of them that are built.
 BUILT = {
+    "abort",
     "backtest",
+    "freeze",
+    "note",
+    "resolve",
+    "thaw",
+    "unlock",
     "plan",
     "lab",
     "run",

@@ -163,14 +163,16 @@ def test_what_a_full_disk_kept_out_of_the_journal_is_merged_when_there_is_room(
 # --- an intent without an end
 
 
-def intend(run: Run, name: str, step: str) -> None:
+def intend(outside: World, run: Run, name: str, step: str) -> None:
     """What a process leaves behind that was killed between intent and outcome."""
-    run.intend(item=name, step=step, op="op-before", data={})
+    steps = item(name).load()(outside.context(run)).steps()
+    (intent,) = (known.intent for known in steps if known.id == step)
+    run.intend(item=name, step=step, op="op-before", data=intent)
 
 
 def test_an_unseen_end_that_the_probe_finds_is_not_done_again(world: World) -> None:
     run = world.plan()
-    intend(run, DEPLOY.id, DEPLOY.id)
+    intend(world, run, DEPLOY.id, DEPLOY.id)
     world.deployed(run)
     assert act(world, run, DEPLOY.id).outcome is Outcome.PASS
     assert world.effects == []
@@ -180,7 +182,7 @@ def test_an_unseen_end_that_the_probe_finds_is_not_done_again(world: World) -> N
 
 def test_an_unseen_end_that_the_probe_does_not_find_is_done_once(world: World) -> None:
     run = world.plan()
-    intend(run, DEPLOY.id, DEPLOY.id)
+    intend(world, run, DEPLOY.id, DEPLOY.id)
     assert act(world, run, DEPLOY.id).outcome is Outcome.PASS
     assert world.effects == ["deploy shop-blue"]
     assert [e.op == "op-before" for e in world.said(Type.STEP_INTENDED)] == [True, False]
@@ -189,7 +191,7 @@ def test_an_unseen_end_that_the_probe_does_not_find_is_done_once(world: World) -
 
 def test_an_unseen_end_that_nobody_can_tell_stops_and_says_how_to_settle_it(world: World) -> None:
     run = world.plan()
-    intend(run, DEPLOY.id, DEPLOY.id)
+    intend(world, run, DEPLOY.id, DEPLOY.id)
     world.broken["platform.deployments"] = Fault.DOWN
     with pytest.raises(StepUnknownError, match="its end was not seen") as caught:
         act(world, run, DEPLOY.id)
@@ -202,7 +204,7 @@ def test_an_unseen_end_that_nobody_can_tell_stops_and_says_how_to_settle_it(worl
 
 def test_weights_that_are_neither_before_nor_after_are_unknown_and_go_back_to_live(world: World) -> None:
     run = ready(world)
-    intend(run, TRAFFIC.id, f"{TRAFFIC.id}/10")
+    intend(world, run, TRAFFIC.id, f"{TRAFFIC.id}/10")
     world.shift(30)
     with pytest.raises(StepUnknownError, match="the probe cannot tell"):
         act(world, run, TRAFFIC.id)
@@ -214,7 +216,7 @@ def test_weights_that_are_neither_before_nor_after_are_unknown_and_go_back_to_li
 
 def test_a_shift_that_happened_unseen_is_judged_and_not_shifted_again(world: World) -> None:
     run = ready(world)
-    intend(run, TRAFFIC.id, f"{TRAFFIC.id}/10")
+    intend(world, run, TRAFFIC.id, f"{TRAFFIC.id}/10")
     world.shift(10)
     assert act(world, run, TRAFFIC.id).outcome is Outcome.PASS
     assert tuple(world.effects) == SHARES[1:]
@@ -479,7 +481,7 @@ def test_another_runs_lock_refuses_the_first_intent(world: World) -> None:
 
 def test_two_processes_never_act_on_an_environment_at_once(world: World) -> None:
     run = world.plan()
-    with execution._one_process(run), pytest.raises(LockedError, match="another process acts"):
+    with run.alone(), pytest.raises(LockedError, match="another process acts"):
         act(world, world.again(run), DEPLOY.id)
     assert world.effects == []
     assert act(world, world.again(run), DEPLOY.id).outcome is Outcome.PASS

@@ -65,9 +65,8 @@ def test_without_a_store_traffic_goes_back_and_the_spool_says_so(world: World, r
 
 
 def test_the_intent_is_spooled_before_traffic_moves(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    spooled = run.store.folder / "spool" / f"{run.id}.jsonl"
     lines: list[int] = []
-    world.at_effect = lambda _effect: lines.append(len(spooled.read_bytes().splitlines()))
+    world.at_effect = lambda _effect: lines.append(len(spool.waiting(run.store.folder, run.id)))
     no_store(run, monkeypatch)
     traffic_back(run, "bob says so")
     assert lines == [1]

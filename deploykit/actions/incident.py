@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploykit.actions.step import Step
+from deploykit.actions.step import Step, Unseen
 from deploykit.context import Context
 from deploykit.model import Evidence, Json, Outcome, Result, sha256
 
@@ -22,8 +22,8 @@ class IncidentReport:
         self._written = ""
 
     def steps(self) -> tuple[Step, ...]:
-        """The one step. Writing the same file again does no harm, so an unseen end is taken for "did not happen"."""
-        return (Step(id=ITEM, intent={"file": FILE}, do=self._do, probe=lambda: False, settle=self._settle),)
+        """The one step. Writing the file again has no second effect."""
+        return (Step(id=ITEM, intent={"file": FILE}, do=self._do, probe=Unseen.REPEAT, settle=self._settle),)
 
     def _do(self, _op: str) -> Json:
         self._written = self.context.incident()

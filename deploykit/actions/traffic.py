@@ -10,7 +10,7 @@ from deploykit import measure
 from deploykit.actions.step import Step
 from deploykit.analysis.judge import Judge, Observed
 from deploykit.context import Context
-from deploykit.errors import ProviderError
+from deploykit.errors import ProviderError, Rejected
 from deploykit.model import Answer, Evidence, Json, Outcome, Result, TrafficStep, Verdict
 from deploykit.ports import Weights, as_json
 from deploykit.returning import is_split, live_weights
@@ -55,11 +55,22 @@ class Traffic:
         return Step(
             id=f"{ITEM}/{step.percent}",
             intent={"from": as_json(before), "to": as_json(target)},
-            do=lambda _op: shift.do(),
+            do=lambda _op: self._do(shift, before),
             probe=lambda: self._probe(before, target),
             settle=shift.settle,
             moves_traffic=True,
         )
+
+    def _do(self, shift: _Shift, before: Weights) -> Json:
+        """Shift from where this run left the weights; from anywhere else it is not this run's to shift."""
+        found = self.router.weights()
+        if found not in (before, shift.target):
+            raise Rejected(
+                f"somebody else moved the weights: {dict(found)} instead of {dict(before)}",
+                where="router",
+                mend="find out who; `deploykit runs` shows what else is under way",
+            )
+        return shift.do()
 
     def _probe(self, before: Weights, target: Weights) -> bool | None:
         found = self.router.weights()

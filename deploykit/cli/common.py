@@ -15,12 +15,16 @@ import click
 
 from deploykit import redact
 from deploykit import settings as settings_module
+from deploykit.errors import UsageError
 from deploykit.journal.events import Actor, Event
 from deploykit.journal.state import State, fold
-from deploykit.journal.store import RunRow, Store
+from deploykit.journal.store import PATIENCE, RunRow, Store
 from deploykit.run import Run, login
 from deploykit.settings import Settings
 
+key = click.option(
+    "--key", type=click.Path(path_type=Path, dir_okay=False), help="Your key; a .pub lets the agent sign."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -34,9 +38,22 @@ def person() -> Actor:
     return Actor(kind="person", id=login())
 
 
-def find(ctx: click.Context, run: str) -> Run:
-    """The run that was named."""
-    return Run.find(settings(ctx), run, person())
+def find(ctx: click.Context, run: str, *, patience: float = PATIENCE) -> Run:
+    """The run that was named; `patience` is how long to wait for a store that another process keeps busy."""
+    return Run.find(settings(ctx), run, person(), patience=patience)
+
+
+def signing_key(settings: Settings, given: Path | None) -> Path:
+    """The key that was given, from where one stands, else the settings'.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    if given is not None:
+        return given.expanduser().absolute()
+    if settings.signing.key is not None:
+        return settings.path(settings.signing.key)
+    raise UsageError("no key is named", where="--key", mend="give --key ~/.ssh/id_ed25519.pub, or set signing.key")
 
 
 def state(store: Store, row: RunRow) -> State:

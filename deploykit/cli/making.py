@@ -37,7 +37,7 @@ def plan(ctx: click.Context, environment: str, release: str, as_json: bool) -> N
 @click.command()
 @click.argument("run")
 @click.argument("item")
-@click.option("--key", type=click.Path(path_type=Path, dir_okay=False), help="Your key; a .pub lets the agent sign.")
+@common.key
 @click.option("--comment", "-m", default="", help="Why; a refusal and an override need it.")
 @click.option("--refuse", is_flag=True, help="Say no. It cannot be taken back.")
 @click.option("--override", is_flag=True, help="Break-glass: let a gate open on an item that did not pass.")
@@ -57,13 +57,7 @@ def sign(
     if refuse and override:
         raise UsageError("--refuse and --override say opposite things", mend="give one")
     found = common.find(ctx, run)
-    if key is not None:
-        key = key.expanduser().absolute()
-    elif found.settings.signing.key is not None:
-        key = found.settings.path(found.settings.signing.key)
-    else:
-        raise UsageError("no key is named", where="--key", mend="give --key ~/.ssh/id_ed25519.pub, or set signing.key")
     kind = DecisionKind.REFUSED if refuse else DecisionKind.OVERRIDDEN if override else DecisionKind.SIGNED
-    made = decide(found, item, kind, key=key, comment=comment)
+    made = decide(found, item, kind, key=common.signing_key(found.settings, key), comment=comment)
     until = f", to be used until {made.until:%F %T} UTC" if made.until else ""
     click.echo(f"{made.kind.value}: {item} of {found.id} by {made.signer}{until}")

@@ -31,8 +31,13 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
             click.echo(f"{line.replace('_', ' ')}: {common.line(found[line])}")
     for notebook in found["notebooks"]:
         click.echo(f"notebook: {common.line(notebook)}")
+    for line in ("lock", "freeze"):
+        if found[line]:
+            click.echo(f"{line}: {common.line(found[line]['said'])}")
     for step in found["unknown"]:
-        click.echo(f"unknown: {step}")
+        click.echo(
+            f"unknown: {step}. Whoever looks there signs: deploykit resolve {run} {step} --happened, or --did-not"
+        )
     rows = [(str(i["item"]), str(i["outcome"]), str(i["summary"])) for i in found["items"]]
     common.put_rows(("item", "outcome", "summary"), rows)
 
@@ -56,11 +61,35 @@ def _standing(run: Run) -> dict[str, Any]:
         "rolled_back": state.rolled_back,
         "returned": state.returned,
         "unknown": [step.step for step in state.unknown],
+        "lock": _lock(run),
+        "freeze": _freeze(run),
         "progress": progress.last(run),
         **reconcile.look(run),
         "items": items,
         "decisions": [decision.model_dump(mode="json") for decision in state.decisions.values()],
     }
+
+
+def _lock(run: Run) -> Json:
+    """Who holds the environment, and what may be done about it."""
+    held = run.store.lock(*run.place)
+    if held is None or not held.run:
+        return {}
+    expired = held.age >= run.settings.lock.expires
+    if not expired:
+        said = held.holder
+    else:
+        said = f"{held.holder}, so it counts as gone. If it is: deploykit unlock {held.run}, signed"
+    return {
+        **held.model_dump(include={"run", "owner", "since", "reason", "host", "fence"}),
+        "age": held.age,
+        "said": said,
+    }
+
+
+def _freeze(run: Run) -> Json:
+    found = run.store.frozen(run.place)
+    return {**found.model_dump(), "said": found.sentence} if found else {}
 
 
 def _waiting_for(run: Run) -> str:
@@ -83,13 +112,21 @@ def _waiting_for(run: Run) -> str:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The team's own file; else the archive's copy, which proves less.",
 )
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    help="Who knows the journal: a file (an export of the thread too), a git repository, or the words of a message.",
+)
 @common.as_json
 @click.pass_context
-def verify(ctx: click.Context, folder: Path, allowed_signers: Path | None, as_json: bool) -> None:
+def verify(
+    ctx: click.Context, folder: Path, allowed_signers: Path | None, witnesses: tuple[str, ...], as_json: bool
+) -> None:
     """Check everything that an archived run in FOLDER says of itself. Needs no settings, store or network."""
     from deploykit.verify import verify as check
 
-    found = check(folder, allowed_signers)
+    found = check(folder, allowed_signers, witnesses)
     if as_json:
         common.put({"ok": found.ok, **found.model_dump(mode="json")})
     else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from deploykit import settings as settings_module
 from deploykit.cli import common
-from deploykit.errors import RollbackIncompleteError, StoreError, UsageError
+from deploykit.errors import BrokenRecordError, RollbackIncompleteError, StoreError, UsageError
 from deploykit.journal import spool
 from deploykit.journal.state import Status
+from deploykit.journal.store import HURRY, PATIENCE, Store
 from deploykit.model import Json, Plan
 from deploykit.run import Run
 
@@ -47,13 +50,21 @@ def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: boo
     Without RUN: the one run that is open.
     """
     try:
-        found = common.find(ctx, run) if run else _the_open_one(ctx)
+        found = common.find(ctx, run, patience=HURRY) if run else _the_open_one(ctx)
         _traffic_back(found, reason)
         if traffic_only:
             return
         from deploykit.runner import roll_back
 
+        found.store.patience = PATIENCE
+        spool.merge(found.store, found.id, found.actor)
         roll_back(found, common.Teller())
+    except BrokenRecordError as error:
+        raise RollbackIncompleteError(
+            f"the journal is damaged, and what is left of the rollback cannot be recorded: {error.what}",
+            where=error.where,
+            mend="look at the router; if traffic is not on live yet: `deploykit rollback RUN --traffic-only`",
+        ) from error
     except StoreError as error:
         _without_store(ctx, run or "", reason, error, traffic_only=traffic_only)
     else:
@@ -63,8 +74,9 @@ def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: boo
 def _traffic_back(found: Run, reason: str) -> None:
     from deploykit.rollback import traffic_back
 
-    if found.state().sealed:
-        raise UsageError("the run is sealed", where=found.id, mend="plan the release that you want instead")
+    with suppress(BrokenRecordError):  # a damaged journal keeps no traffic where it is
+        if found.state().sealed:
+            raise UsageError("the run is sealed", where=found.id, mend="plan the release that you want instead")
     _tell(found.plan, traffic_back(found, reason))
 
 
@@ -94,14 +106,12 @@ def _tell(plan: Plan, facts: Json) -> None:
 
 def _the_open_one(ctx: click.Context) -> Run:
     settings = settings_module.load(ctx.obj)
-    from deploykit.journal.store import Store
-
-    store = Store(settings.path(settings.state))
+    store = Store(settings.path(settings.state), patience=HURRY)
     states = {row.run: common.state(store, row) for row in store.runs()}
     active = [run for run, state in states.items() if state.steps and not state.sealed]
     if len(active) != 1:
         raise UsageError(f"which run? Under way: {', '.join(active) or 'none'}", mend="`deploykit rollback RUN`")
-    return Run.find(settings, active[0], common.person())
+    return Run.find(settings, active[0], common.person(), patience=HURRY)
 
 
 @click.command()

@@ -8,18 +8,20 @@ from deploykit.errors import BrokenRecordError
 from deploykit.journal.events import GENESIS, Event
 
 
-def follow(lines: Iterable[bytes], *, run: str | None = None) -> Iterator[Event]:
+def follow(lines: Iterable[bytes], *, run: str | None = None, after: Event | None = None) -> Iterator[Event]:
     """Yield each event, as long as the chain holds.
 
     Args:
         lines: The journal's lines without line ends, first to last.
         run: The run that all must belong to; None takes the first line's.
+        after: The event that the first line follows, where those before were read already.
 
     Raises:
         BrokenRecordError: At the first line that does not follow, by its number.
     """
-    before, seq = GENESIS, 0
-    for seq, line in enumerate(lines, start=1):
+    before, seq = (after.hash, after.seq) if after else (GENESIS, 0)
+    for line in lines:
+        seq += 1
         event = Event.parse(line)
         run = run or event.run
         for found, wanted, name in ((event.seq, seq, "seq"), (event.run, run, "run"), (event.prev, before, "prev")):

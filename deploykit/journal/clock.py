@@ -45,6 +45,14 @@ def read() -> Reading:
     return Reading(f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z", boot_id(), boot_ns())
 
 
+def since(then: Reading) -> float:
+    """Seconds since a reading: by the clock that nobody sets within one boot, by UTC across boots and hosts."""
+    current = read()
+    if then.boot == current.boot:
+        return (current.boot_ns - then.boot_ns) / 1e9
+    return (datetime.fromisoformat(current.at) - datetime.fromisoformat(then.at)).total_seconds()
+
+
 def require_steady(newest: Event, current: Reading) -> None:
     """Refuse to act by a clock that jumped.
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from deploykit.errors import BrokenRecordError
-from deploykit.model import Json, Record, canonical, sha256
+from deploykit.model import Json, Record, Sha256, canonical, sha256
 
 #: What the first line's `prev` holds.
 GENESIS = "0" * 64
@@ -25,6 +25,7 @@ class Type(StrEnum):
     NOTEBOOK_ARCHIVED = "notebook.archived"
     LOCK_TAKEN = "lock.taken"
     LOCK_RELEASED = "lock.released"
+    LOCK_BROKEN = "lock.broken"
     STEP_INTENDED = "step.intended"
     STEP_HAPPENED = "step.happened"
     STEP_REJECTED = "step.rejected"
@@ -35,6 +36,7 @@ class Type(StrEnum):
     DECISION_REVOKED = "decision.revoked"
     ROLLBACK_ASKED = "rollback.asked"
     TRAFFIC_RETURNED = "traffic.returned"
+    DRIFT_FOUND = "drift.found"
     GUARD_STARTED = "guard.started"
     NOTE_WRITTEN = "note.written"
     WITNESS_GIVEN = "witness.given"
@@ -50,6 +52,13 @@ class Actor(Record):
 
     kind: Literal["person", "runner", "kernel", "guard", "service"]
     id: str
+
+
+class Head(Record):
+    """One event's place and hash, which stand for everything before it."""
+
+    seq: int = Field(ge=1)
+    hash: Sha256
 
 
 class Draft(Record):
@@ -92,6 +101,11 @@ class Event(Draft):
     def hash(self) -> str:
         """What the next line's `prev` must be. The line end counts, so that `sed -n Np | sha256sum` agrees."""
         return sha256(self.line + b"\n")
+
+    @property
+    def head(self) -> Head:
+        """What a witness is told, and a signature is bound to."""
+        return Head(seq=self.seq, hash=self.hash)
 
     @classmethod
     def parse(cls, line: bytes) -> Event:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from deploykit.journal.events import Event, Type
-from deploykit.model import Decision, DecisionKind, Json, Outcome
+from deploykit.model import Decision, DecisionKind, Json, Outcome, now
 
 
 class StepPhase(StrEnum):
@@ -45,7 +46,13 @@ class Settled:
 
 @dataclass(frozen=True)
 class Step:
-    """The newest word on one step."""
+    """The newest word on one step.
+
+    Attributes:
+        intent: What the newest intent said, and `intended` the hash of its event.
+        tries: How many operations there were; one that is repeated under its own id counts once.
+        at: When the newest word was written.
+    """
 
     step: str
     item: str
@@ -53,6 +60,15 @@ class Step:
     phase: StepPhase
     data: Json
     seq: int
+    intent: Json = field(default_factory=dict)
+    intended: str = ""
+    tries: int = 0
+    at: str = ""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it began and nobody saw its end."""
+        return self.phase in {StepPhase.INTENDED, StepPhase.UNKNOWN}
 
 
 _STEP = {
@@ -84,25 +100,62 @@ class State:
     @property
     def unknown(self) -> tuple[Step, ...]:
         """Steps that began and whose end nobody saw."""
-        return tuple(s for s in self.steps.values() if s.phase in {StepPhase.INTENDED, StepPhase.UNKNOWN})
+        return tuple(step for step in self.steps.values() if step.unseen)
 
     def add(self, event: Event) -> None:
         """Take in the next event."""
         self.last = event
         if event.type in _STEP:
-            phase = _STEP[event.type]
-            self.steps[event.step] = Step(event.step, event.item, event.op, phase, event.data, event.seq)
+            _step(self, event)
         else:
             _TAKE.get(event.type, _ignore)(self, event)
 
-    def opens(self, item: str) -> bool:
-        """Whether an item lets a gate open: by its outcome, or by a decision that overrides it."""
+    def hear(self, entry: Json) -> None:
+        """Take in what was only spooled: a rollback counts from the moment it was asked for."""
+        data = entry.get("data")
+        reason = str(data.get("reason", "")) if isinstance(data, dict) else ""
+        if entry.get("type") == Type.ROLLBACK_ASKED.value:
+            self.rolled_back = self.rolled_back or reason
+        elif entry.get("type") == Type.TRAFFIC_RETURNED.value:
+            self.returned = self.returned or reason
+
+    def opens(self, item: str, at: datetime | None = None) -> bool:
+        """Whether an item lets a gate open: by its outcome, or by a decision that overrides it.
+
+        Args:
+            item: The item's id.
+            at: The moment of use, when an override must not have expired; None is now.
+        """
         settled, decision = self.items.get(item), self.decisions.get(item)
-        if settled is not None and settled.outcome.opens:
-            return True
         if settled is None or settled.outcome is Outcome.UNKNOWN:
             return False
-        return decision is not None and decision.kind is DecisionKind.OVERRIDDEN
+        if decision is not None and decision.kind is DecisionKind.REFUSED:
+            return False
+        if settled.outcome.opens:
+            return True
+        if decision is None or decision.kind is not DecisionKind.OVERRIDDEN:
+            return False
+        return decision.until is None or decision.until > (at or now())
+
+
+def _step(state: State, event: Event) -> None:
+    before = state.steps.get(event.step)
+    intent, intended, tries = (before.intent, before.intended, before.tries) if before else ({}, "", 0)
+    if event.type is Type.STEP_INTENDED:
+        tries += before is None or before.op != event.op
+        intent, intended = event.data, event.hash
+    state.steps[event.step] = Step(
+        step=event.step,
+        item=event.item,
+        op=event.op,
+        phase=_STEP[event.type],
+        data=event.data,
+        seq=event.seq,
+        intent=intent,
+        intended=intended,
+        tries=tries,
+        at=event.at,
+    )
 
 
 def _settle(state: State, event: Event) -> None:

@@ -4,48 +4,37 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from deploykit import redact
-from deploykit.errors import LockedError, StoreError, UsageError
-from deploykit.journal import clock
+from deploykit.errors import StoreError, UsageError
+from deploykit.journal import clock, locks, tables
 from deploykit.journal.events import GENESIS, Draft, Event
+from deploykit.journal.locks import Freeze, Lock, Place
 from deploykit.model import Record
 
 FILE = "store.sqlite3"
+#: Seconds to wait for another process that writes; and for a rollback, which writes to the spool instead.
+PATIENCE, HURRY = 10.0, 0.5
+_MEND = "free space, or mend permissions, then `deploykit resume`; nothing was done without its record"
+_READING = "deploykit_reading"
 
-_tables = sa.MetaData()
-_runs = sa.Table(
-    "runs",
-    _tables,
-    sa.Column("run", sa.String, primary_key=True),
-    sa.Column("number", sa.Integer, nullable=False, unique=True),
-    sa.Column("service", sa.String, nullable=False),
-    sa.Column("environment", sa.String, nullable=False),
-    sa.Column("release", sa.String, nullable=False),
-)
-_events = sa.Table(
-    "events",
-    _tables,
-    sa.Column("run", sa.ForeignKey("runs.run"), primary_key=True),
-    sa.Column("seq", sa.Integer, primary_key=True),
-    sa.Column("hash", sa.String(64), nullable=False),
-    sa.Column("line", sa.LargeBinary, nullable=False),
-)
-_locks = sa.Table(
-    "locks",
-    _tables,
-    sa.Column("service", sa.String, primary_key=True),
-    sa.Column("environment", sa.String, primary_key=True),
-    sa.Column("run", sa.String, nullable=False),
-    sa.Column("fence", sa.Integer, nullable=False),
-    sa.Column("owner", sa.String, nullable=False),
-    sa.Column("since", sa.String, nullable=False),
-)
+
+@contextmanager
+def stored(path: Path) -> Iterator[None]:
+    """A file of the record that cannot be written is the store's error: nothing goes on without it.
+
+    Raises:
+        StoreError: With the place and the mend.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot be written: {error.strerror}", where=str(path), mend=_MEND) from error
 
 
 class RunRow(Record):
@@ -58,15 +47,6 @@ class RunRow(Record):
     release: str
 
 
-class Lock(Record):
-    """Who holds an environment. `run` is empty when nobody does; the fence only ever grows."""
-
-    run: str
-    fence: int
-    owner: str
-    since: str
-
-
 @cache
 def _host() -> str:
     return socket.gethostname()
@@ -77,38 +57,56 @@ class Store:
 
     Args:
         folder: Where the store's file is, made when it is not there.
+        patience: Seconds to wait for another process that writes.
 
     Raises:
         StoreError: The folder or the file cannot be made, read or written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
+    def __init__(self, folder: Path, *, patience: float = PATIENCE) -> None:
+        self.folder, self.patience = folder, patience
+        with stored(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StoreError(f"cannot make the folder: {error.strerror}", where=str(folder)) from error
-        self._engine = sa.create_engine(f"sqlite:///{folder / FILE}", connect_args={"timeout": 10})
+        self._engine = sa.create_engine(f"sqlite:///{folder / FILE}", connect_args={"timeout": patience})
         sa.event.listen(self._engine, "connect", _durable)
-        sa.event.listen(self._engine, "begin", _write_lock)
-        with self._transaction() as connection:
-            _tables.create_all(connection)
+        sa.event.listen(self._engine, "begin", self._begin)
+        with self._reading() as connection:
+            complete = tables.complete(connection)
+        if not complete:
+            with self._writing() as connection:
+                tables.prepare(connection)
+
+    def _begin(self, connection: sa.Connection) -> None:
+        """A writer takes the write lock first, so that reading the chain's end and adding to it are one."""
+        reading = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {self.patience * 1000:.0f}")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _writing(self, *, reading: bool = False) -> Iterator[sa.Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self._engine.execution_options(**{_READING: reading}).begin() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise StoreError(
-                f"{error.orig}",
-                where=str(self.folder / FILE),
-                mend="free space, or mend permissions, then `deploykit resume`; nothing was done without its record",
-            ) from error
+            raise StoreError(f"{error.orig}", where=str(self.folder / FILE), mend=_MEND) from error
+
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        return self._writing(reading=True)
+
+    @contextmanager
+    def hurry(self) -> Iterator[None]:
+        """Wait for nobody who writes: a rollback goes to the spool instead."""
+        before, self.patience = self.patience, min(HURRY, self.patience)
+        try:
+            yield
+        finally:
+            self.patience = before
 
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+    # --- runs and their journals
 
     def open_run(self, row: RunRow, first: Callable[[int], Draft]) -> Event:
         """Enter a run into the index with the next number and its first event, in one transaction.
@@ -117,16 +115,16 @@ class Store:
             row: The run; its number is given here.
             first: Makes the first event from the number.
         """
-        with self._transaction() as connection:
-            newest = connection.scalar(sa.select(sa.func.max(_runs.c.number)))
+        with self._writing() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(tables.runs.c.number)))
             number = (newest or 0) + 1
-            connection.execute(_runs.insert().values(**row.model_dump(exclude={"number"}), number=number))
+            connection.execute(tables.runs.insert().values(**row.model_dump(exclude={"number"}), number=number))
             return _add(connection, first(number), None)
 
     def runs(self) -> tuple[RunRow, ...]:
         """All runs, newest first."""
-        with self._transaction() as connection:
-            rows = connection.execute(sa.select(_runs).order_by(_runs.c.number.desc())).mappings()
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(tables.runs).order_by(tables.runs.c.number.desc())).mappings()
             return tuple(RunRow.model_validate(dict(row)) for row in rows)
 
     def find(self, name: str) -> RunRow:
@@ -140,72 +138,97 @@ class Store:
             raise UsageError(f"{name!r} {what}", mend="`deploykit runs` lists them")
         return found[0]
 
-    def append(self, draft: Draft, *, fence: Lock | None = None, place: tuple[str, str] | None = None) -> Event:
-        """Commit one event to its run's chain.
+    def append(
+        self, draft: Draft, *more: Draft, fence: Lock | None = None, place: Place | None = None, forward: bool = True
+    ) -> Event:
+        """Commit an event, or several of one run, to its chain, all or none.
 
         Args:
             draft: What the event says.
+            *more: What those after it say.
             fence: The lock that must still be in force at the moment of the commit, for intents.
             place: Service and environment of that lock.
+            forward: Whether an intent asks freeze and clock as well; a rollback asks neither.
+
+        Returns:
+            The last of them.
 
         Raises:
             LockedError: The lock is no longer ours.
-            RefusedError: The clock jumped (for intents only).
+            RefusedError: The environment is frozen, or the clock jumped (for intents only).
             StoreError: It could not be written; nothing may be done without its record.
         """
-        with self._transaction() as connection:
+        with self._writing() as connection:
             if fence is not None:
-                _require_fence(connection, fence, place)
+                locks.require(connection, place, fence)
             newest = _newest(connection, draft.run)
-            if newest is not None and fence is not None:
+            if newest is not None and fence is not None and place is not None and forward:
+                locks.require_thawed(connection, place)
                 clock.require_steady(newest, clock.read())
-            return _add(connection, draft, newest)
+            added = _add(connection, draft, newest)
+            for following in more:
+                added = _add(connection, following, added)
+            return added
 
     def lines(self, run: str, *, after: int = 0) -> tuple[bytes, ...]:
         """The lines of a run's journal, as they were written."""
-        with self._transaction() as connection:
-            query = sa.select(_events.c.line).where(_events.c.run == run, _events.c.seq > after)
-            return tuple(connection.scalars(query.order_by(_events.c.seq)))
+        with self._reading() as connection:
+            query = sa.select(tables.events.c.line).where(tables.events.c.run == run, tables.events.c.seq > after)
+            return tuple(connection.scalars(query.order_by(tables.events.c.seq)))
+
+    # --- who may act
 
     def lock(self, service: str, environment: str) -> Lock | None:
         """The lock's row, or None where the environment was never locked."""
-        with self._transaction() as connection:
-            return _lock(connection, (service, environment))
+        with self._reading() as connection:
+            return locks.read(connection, (service, environment))
 
-    def take_lock(self, place: tuple[str, str], run: str, owner: str, *, by_force: bool = False) -> Lock:
-        """Take the environment for a run; the run that has it already keeps its fence.
+    def take_lock(self, place: Place, run: str, owner: str, *, reason: str = "", by_force: bool = False) -> Lock:
+        """Take the environment for a run; the run that has it already keeps its fence. See `locks.take`."""
+        with self._writing() as connection:
+            wanted = Lock(run=run, fence=1, owner=owner, since="", reason=reason)
+            return locks.take(connection, place, wanted, by_force=by_force)
 
-        Args:
-            place: Service and environment.
-            run: Who takes it.
-            owner: The person or service behind the run, for whoever comes second.
-            by_force: A rollback takes the fence without the holder's consent; older fences are void from then on.
+    def beat(self, place: Place, run: str) -> bool:
+        """The holder's heartbeat; False where the run does not hold the environment."""
+        with self._writing() as connection:
+            return locks.beat(connection, place, run)
+
+    def release_lock(self, place: Place, run: str) -> bool:
+        """Let go of the environment, if this run has it. The fence keeps its number."""
+        with self._writing() as connection:
+            return locks.release(connection, place, run)
+
+    def require_lock(self, place: Place, fence: Lock) -> None:
+        """The lock is still ours. See `locks.require`."""
+        with self._reading() as connection:
+            locks.require(connection, place, fence)
+
+    def break_lock(self, place: Place, draft: Draft, expires: float) -> Event:
+        """Void the fence of the draft's run and write down who broke it, in one transaction.
 
         Raises:
-            LockedError: Another run has it.
+            RefusedError, UsageError: The holder is there, or the run keeps nobody out. See `locks.require_breakable`.
         """
-        with self._transaction() as connection:
-            held = _lock(connection, place)
-            if held and held.run == run and not by_force:
-                return held
-            if held and held.run not in {"", run} and not by_force:
-                raise LockedError(
-                    f"{place[0]} in {place[1]} belongs to run {held.run} of {held.owner} since {held.since}",
-                    where="lock",
-                    mend=f"`deploykit status {held.run}` shows where it stands; close it or roll it back first",
-                )
-            lock = Lock(run=run, fence=held.fence + 1 if held else 1, owner=owner, since=clock.read().at)
-            _put(connection, place, lock)
-            return lock
+        with self._writing() as connection:
+            held = locks.require_breakable(locks.read(connection, place), draft.run, expires)
+            locks.break_(connection, place, held)
+            return _add(connection, draft, _newest(connection, draft.run))
 
-    def release_lock(self, place: tuple[str, str], run: str) -> bool:
-        """Let go of the environment, if this run has it. The fence keeps its number."""
-        with self._transaction() as connection:
-            held = _lock(connection, place)
-            if held is None or held.run != run:
-                return False
-            _put(connection, place, held.model_copy(update={"run": "", "owner": ""}))
-            return True
+    def freeze(self, said: Freeze) -> None:
+        """Write down a freeze, or with an empty `until` that it is lifted."""
+        with self._writing() as connection:
+            locks.freeze(connection, said)
+
+    def frozen(self, place: Place) -> Freeze | None:
+        """The freeze in force."""
+        with self._reading() as connection:
+            return locks.frozen(connection, place)
+
+    def require_thawed(self, place: Place) -> None:
+        """No freeze is in force. See `locks.require_thawed`."""
+        with self._reading() as connection:
+            locks.require_thawed(connection, place)
 
 
 def _durable(connection: object, _record: object) -> None:
@@ -215,14 +238,9 @@ def _durable(connection: object, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
 
 
-def _write_lock(connection: sa.Connection) -> None:
-    """Every transaction takes the write lock first, so that reading the chain's end and adding to it are one."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
 def _newest(connection: sa.Connection, run: str) -> Event | None:
-    of_run = sa.select(_events.c.line).where(_events.c.run == run)
-    line = connection.scalar(of_run.order_by(_events.c.seq.desc()).limit(1))
+    of_run = sa.select(tables.events.c.line).where(tables.events.c.run == run)
+    line = connection.scalar(of_run.order_by(tables.events.c.seq.desc()).limit(1))
     return Event.parse(line) if line is not None else None
 
 
@@ -238,27 +256,5 @@ def _add(connection: sa.Connection, draft: Draft, newest: Event | None) -> Event
         host=_host(),
         **clock.read()._asdict(),
     )
-    connection.execute(_events.insert().values(run=event.run, seq=event.seq, hash=event.hash, line=event.line))
+    connection.execute(tables.events.insert().values(run=event.run, seq=event.seq, hash=event.hash, line=event.line))
     return event
-
-
-def _lock(connection: sa.Connection, place: tuple[str, str]) -> Lock | None:
-    here = (_locks.c.service == place[0]) & (_locks.c.environment == place[1])
-    row = connection.execute(sa.select(_locks).where(here)).mappings().first()
-    return Lock.model_validate({k: row[k] for k in ("run", "fence", "owner", "since")}) if row else None
-
-
-def _put(connection: sa.Connection, place: tuple[str, str], lock: Lock) -> None:
-    connection.execute(_locks.delete().where(_locks.c.service == place[0], _locks.c.environment == place[1]))
-    connection.execute(_locks.insert().values(service=place[0], environment=place[1], **lock.model_dump()))
-
-
-def _require_fence(connection: sa.Connection, fence: Lock, place: tuple[str, str] | None) -> None:
-    held = _lock(connection, place) if place else None
-    if held is None or (held.run, held.fence) != (fence.run, fence.fence):
-        holder = f"run {held.run} of {held.owner} since {held.since}" if held and held.run else "nobody"
-        raise LockedError(
-            f"the lock is no longer ours (fence {fence.fence}); {holder} holds it",
-            where="lock",
-            mend="nothing was done; `deploykit status` shows what happened meanwhile",
-        )

@@ -21,7 +21,8 @@ from deploykit.model import Answer, Evidence, Json, Kind, Outcome, Result
 from deploykit.notebook import forms, live, show
 from deploykit.providers import connect
 from deploykit.rollback import traffic_back
-from deploykit.run import Run, login, write_atomically
+from deploykit.run import Run, login
+from deploykit.witnessing import witnessed
 
 #: Names the run where no parameter does, for tools that execute notebooks without any.
 RUN = "DEPLOYKIT_RUN"
@@ -228,19 +229,20 @@ class Phase:
             plan=self.run.plan,
             settings=self.run.settings,
             environment=self.run.environment,
-            ports=connect(self.run.settings, self.run.environment),
+            ports=witnessed(connect(self.run.settings, self.run.environment), self.run),
             guard=GuardProcess(self.run),
             progress=told,
             pause=self._pause,
             timeline=self._timeline,
             incident=lambda: report.incident(self.run.plan, self.run.events(), report.own_templates(self.run)),
-            write=lambda name, data: write_atomically(self.run.folder / name, data),
+            write=self.run.write,
         )
 
     def _pause(self, seconds: float) -> None:
         """Wait; but a rollback elsewhere, or traffic that went back, ends forward work at once."""
         deadline = time.monotonic() + seconds
         while True:
+            self.run.beat()
             state = self.run.state()
             if self.phase.when == "always" and (state.rolled_back or state.returned):
                 raise StopAskedError(f"traffic went back to live meanwhile: {state.rolled_back or state.returned}")

@@ -13,6 +13,7 @@ from deploykit import redact
 from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
 from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
+from deploykit.settings.record import LockSettings, WitnessSettings
 from deploykit.settings.rules import LimitsSettings, PersonSettings, ShiftSettings, SigningSettings
 from deploykit.settings.types import Name, Secret
 from deploykit.settings.vendors import ChatSettings, GithubSettings, MetricsSettings
@@ -55,6 +56,8 @@ class Settings(Record):
     shift: ShiftSettings = ShiftSettings()
     people: dict[str, PersonSettings] = Field(default_factory=dict)
     signing: SigningSettings
+    witness: WitnessSettings = WitnessSettings()
+    lock: LockSettings = LockSettings()
     archive: Path = Path("reports")
     state: Path = Path(".deploykit")
     runbooks: Path = Path("runbooks")

@@ -7,12 +7,14 @@ from pathlib import Path
 from deploykit import redact
 from deploykit.checklist import checklist
 from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
+from deploykit.journal import clock
 from deploykit.journal.events import Actor, Draft, Event, Type
+from deploykit.journal.locks import require_breakable
 from deploykit.journal.state import fold
-from deploykit.model import Decision, DecisionKind, Plan, canonical, now, sha256
-from deploykit.run import Run, read_plan, write_atomically
+from deploykit.model import Decision, DecisionKind, Json, Plan, canonical, now, sha256
+from deploykit.run import Run, read_plan
 from deploykit.signoff import rules, ssh
-from deploykit.signoff.statement import PLAN, Choice, Head, Statement, make, namespace
+from deploykit.signoff.statement import LOCK, PLAN, Choice, Statement, make, namespace
 
 #: Where the operator's signature on the plan is kept.
 PLAN_SIGNATURE = "signatures/plan.sig"
@@ -33,14 +35,15 @@ def decide(run: Run, item: str, kind: DecisionKind, *, key: Path, comment: str =
 
     Args:
         run: The run that it is about.
-        item: `plan`, or an item of the checklist.
-        kind: Signed, refused or overridden.
+        item: `plan`, or an item of the checklist; a step, where it says how one ended; or `lock`.
+        kind: Signed, refused or overridden; how a step ended; or that the lock is broken.
         key: The person's key; with a public one the agent signs.
         comment: Why; a refusal and an override need one.
 
     Raises:
         UsageError: No such item, key, or person for that key.
         RefusedError: A rule forbids this decision by this person.
+        LockedError: The step is under way in another process.
     """
     choice = Choice(
         item=item,
@@ -49,9 +52,8 @@ def decide(run: Run, item: str, kind: DecisionKind, *, key: Path, comment: str =
         comment=redact.text(comment),
     )
     events = run.events()
-    state, head = fold(events), Head(seq=events[-1].seq, hash=events[-1].hash)
     seconds = run.settings.signing.approval_valid
-    statement = make(run.plan, head, choice, rules.shown(state, item), seconds)
+    statement = make(run.plan, events[-1].head, choice, rules.shown(fold(events), item, kind), seconds)
     # Everything that a signature does not change is checked before a person is asked for a passphrase or a touch.
     _check(run, statement, events)
     return accept(run, statement.data, ssh.sign(statement.data, key, namespace(item, kind)))
@@ -69,14 +71,29 @@ def accept(run: Run, statement: bytes, signature: bytes) -> Decision:
     _verify(run, parsed, signature)
     _check(run, parsed, run.events())
     decision = parsed.decision
-    write_atomically(run.folder / "statements" / f"{decision.statement}.json", statement)
-    write_atomically(run.folder / "signatures" / f"{decision.statement}.sig", signature)
-    actor = Actor(kind="person", id=decision.signer)
-    data = decision.model_dump(mode="json", exclude={"item"})
-    fence = run.lock.fence if run.lock else 0
-    draft = Draft(run=run.id, actor=actor, fence=fence, type=Type.DECISION_MADE, item=decision.item, data=data)
-    run.store.append(draft)
+    run.write(f"statements/{decision.statement}.json", statement)
+    run.write(f"signatures/{decision.statement}.sig", signature)
+    _record(run, decision)
     return decision
+
+
+def _record(run: Run, decision: Decision) -> None:
+    said = decision.model_dump(mode="json", exclude={"item"})
+    by: Json = {"by": rules.BY_PERSON, "decision": said}
+    actor = Actor(kind="person", id=decision.signer)
+    draft = Draft(run=run.id, actor=actor, fence=run.lock.fence if run.lock else 0, type=Type.DECISION_MADE)
+    if decision.kind is DecisionKind.BROKEN:
+        broken = draft.model_copy(update={"type": Type.LOCK_BROKEN, "data": by})
+        run.store.break_lock(run.place, broken, run.settings.lock.expires)
+    elif decision.kind.resolves:
+        # Nobody says how it ended while it is under way.
+        with run.alone("rollback" if decision.item.startswith("rollback.") else ""):
+            step = rules.unseen(run.state(), decision.item)
+            kind = Type.STEP_HAPPENED if decision.kind is DecisionKind.HAPPENED else Type.STEP_REJECTED
+            settled = {"type": kind, "item": step.item, "step": step.step, "op": step.op, "data": by}
+            run.store.append(draft.model_copy(update=settled))
+    else:
+        run.store.append(draft.model_copy(update={"item": decision.item, "data": said}))
 
 
 def revoke(run: Run, item: str, *, reason: str) -> None:
@@ -109,6 +126,7 @@ def require_approval(run: Run) -> Decision:
     """
     run.require_planned_settings()
     events = run.events()
+    clock.require_steady(events[-1], clock.read())
     _require_same_plan(run, events)
     _require_operator(run)
     refused = rules.refusal(events, PLAN)
@@ -172,15 +190,20 @@ def _check(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
     said = statement.predicate
     if statement.namespace is ssh.Namespace.APPROVAL:
         run.require_planned_settings()
+        if said.decision is not DecisionKind.REFUSED:
+            clock.require_steady(events[-1], clock.read())
     _require_same_plan(run, events)
-    if said.item != PLAN:
+    if said.item not in {PLAN, LOCK}:
         checklist().find(said.item.partition("/")[0])
+    if (said.item == LOCK) != (said.decision is DecisionKind.BROKEN):
+        raise UsageError(f"{said.item} cannot be {said.decision}", where="sign-off", mend="`deploykit unlock RUN`")
+    if said.decision is DecisionKind.BROKEN:
+        require_breakable(run.store.lock(*run.place), run.id, run.settings.lock.expires)
     rules.check(statement, run.plan, run.settings.people, now())
     longest = run.settings.signing.approval_valid
     if (said.until - said.made_at).total_seconds() > longest:
         raise RefusedError(f"valid for longer than the {longest:.0f} s that the settings allow", where="sign-off")
-    made = [str(event.data["statement"]) for event in events if event.type is Type.DECISION_MADE]
-    used = {load(run.folder, digest).predicate.nonce for digest in made}
+    used = {load(run.folder, made.statement).predicate.nonce for _, made in rules.decisions(events)}
     rules.check_history(statement, events, used)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from deploykit.errors import RefusedError, UsageError
 from deploykit.journal.events import Event, Type
-from deploykit.journal.state import State, fold
-from deploykit.model import DecisionKind, Outcome, Plan
+from deploykit.journal.state import State, Step, fold
+from deploykit.model import Decision, DecisionKind, Outcome, Plan
 from deploykit.settings import PersonSettings
 from deploykit.signoff.ssh import Namespace
-from deploykit.signoff.statement import Statement
+from deploykit.signoff.statement import LOCK, Statement
 
 APPROVER = "approver"
 #: Keys that the demo makes on the spot prove nobody; their principals end so, and no real plan takes them.
 DEMO = "@sandbox.invalid"
+#: How an event says that a signed word of a person, and not a probe or the runner, is behind it.
+BY_PERSON = "person"
 #: How far two machines' clocks may be apart.
 SKEW = timedelta(minutes=1)
 
@@ -61,16 +63,45 @@ def check_history(statement: Statement, before: Sequence[Event], used: Collectio
         who, why = refused.data["signer"], refused.data["comment"]
         raise RefusedError(f"{said.item} was refused by {who}: {why}", where="sign-off", mend="make a new plan")
     subjects = tuple(subject.digest.sha256 for subject in statement.subject if subject.name == "evidence")
-    if not said.evidence == subjects == shown(state, said.item):
+    if not said.evidence == subjects == shown(state, said.item, said.decision):
         raise RefusedError(f"the evidence of {said.item} changed since it was shown", mend="look again, and sign again")
     if said.decision is DecisionKind.OVERRIDDEN:
         _require_shut(said.item, state)
+    if said.decision.resolves:
+        unseen(state, said.item)
 
 
-def shown(state: State, item: str) -> tuple[str, ...]:
-    """The evidence that a person who decides on an item is shown."""
+def shown(state: State, item: str, kind: DecisionKind) -> tuple[str, ...]:
+    """The hashes of what a person who decides on an item is shown; of a step, of what was about to be done."""
+    if kind.resolves:
+        return (unseen(state, item).intended,)
     settled = state.items.get(item)
     return (settled.evidence,) if settled else ()
+
+
+def unseen(state: State, step: str) -> Step:
+    """A step whose end nobody saw.
+
+    Raises:
+        UsageError: It is none.
+    """
+    known = state.steps.get(step)
+    if known is None or not known.unseen:
+        said = f"it {known.phase}" if known else "it was never begun"
+        listed = ", ".join(each.step for each in state.unknown) or "no step"
+        raise UsageError(f"{step} has nothing to resolve: {said}", where="resolve", mend=f"unknown is: {listed}")
+    return known
+
+
+def decisions(events: Iterable[Event]) -> Iterator[tuple[Event, Decision]]:
+    """Every event that a person signed, and what they signed."""
+    for event in events:
+        if event.type is Type.DECISION_MADE:
+            yield event, Decision.model_validate({"item": event.item, **event.data})
+        elif event.data.get("by") == BY_PERSON:
+            said = event.data.get("decision")
+            item = event.step or LOCK
+            yield event, Decision.model_validate({"item": item, **(said if isinstance(said, dict) else {})})
 
 
 def refusal(events: Iterable[Event], item: str) -> Event | None:
@@ -168,5 +199,6 @@ def _timely(statement: Statement, plan: Plan, at: datetime) -> None:
 
 def _reasoned(statement: Statement) -> None:
     said = statement.predicate
-    if said.decision is not DecisionKind.SIGNED and not said.comment.strip():
+    speaks_for_itself = said.decision is DecisionKind.SIGNED or said.decision.resolves
+    if not speaks_for_itself and not said.comment.strip():
         raise RefusedError(f"{said.decision} without a reason", where="sign-off", mend="say why with --comment")

@@ -23,6 +23,8 @@ class Namespace(StrEnum):
     PLAN = "deploykit-plan"
     APPROVAL = "deploykit-approval"
     ATTESTATION = "deploykit-attestation"
+    RESOLUTION = "deploykit-resolution"
+    LOCK = "deploykit-lock"
     SEAL = "deploykit-seal"
 
 

@@ -10,20 +10,14 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from deploykit.errors import BrokenRecordError
+from deploykit.journal.events import Head
 from deploykit.model import Decision, DecisionKind, Plan, Record, Sha256, canonical, now, sha256
 from deploykit.signoff.ssh import Namespace
 
-#: The plan itself, as an item that is decided on.
-PLAN = "plan"
+#: The plan itself, and the lock on its environment, as items that are decided on.
+PLAN, LOCK = "plan", "lock"
 #: What is approved before, by someone else; every other item is attested after.
 APPROVED = frozenset({PLAN, "database.migrations-reviewed"})
-
-
-class Head(Record):
-    """The journal's newest event when the statement was made."""
-
-    seq: int = Field(ge=1)
-    hash: Sha256
 
 
 class Digest(Record):
@@ -44,7 +38,7 @@ class Predicate(Record):
 
     Attributes:
         signer: The principal who says they sign; the signature proves it.
-        evidence: The hashes of what was shown.
+        evidence: The hashes of what was shown; of a step whose end nobody saw, the hash of its intent's event.
         until: When it can no longer be used.
         nonce: Makes each statement usable once.
     """
@@ -123,7 +117,11 @@ class Statement(Record):
 
 
 def namespace(item: str, kind: DecisionKind) -> Namespace:
-    """Approvals come before and from someone else; attestations come after."""
+    """Approvals come before and from someone else; attestations come after; the others are for one thing each."""
+    if kind.resolves:
+        return Namespace.RESOLUTION
+    if kind is DecisionKind.BROKEN:
+        return Namespace.LOCK
     approves = item in APPROVED or kind is DecisionKind.OVERRIDDEN
     return Namespace.APPROVAL if approves else Namespace.ATTESTATION
 

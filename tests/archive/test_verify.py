@@ -61,7 +61,7 @@ def test_a_copied_folder_holds_by_itself(folder: Path, team: Team) -> None:
 def test_what_no_witness_has_seen_is_named(folder: Path, team: Team) -> None:
     count = len((folder / "journal.jsonl").read_bytes().splitlines())
     (warning,) = verify(folder, team.signers).warnings
-    assert warning.startswith("journal.jsonl: no witness has seen events ")
+    assert warning.startswith("journal.jsonl: no witness but the seal has seen events ")
     assert warning.endswith(f" to {count}")
 
 

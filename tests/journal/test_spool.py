@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from deploykit import redact
 from deploykit.errors import StoreError
 from deploykit.journal import spool
-from deploykit.journal.events import Actor, Event, Type
+from deploykit.journal.events import Actor, Draft, Event, Type
+from deploykit.model import canonical, sha256
 from deploykit.run import Run
 from tests.world import SERVICE, World
 
@@ -23,14 +25,21 @@ def run(world: World) -> Run:
     return world.plan(approved=False)
 
 
-def file(run: Run) -> Path:
-    return run.store.folder / "spool" / f"{run.id}.jsonl"
+def files(run: Run) -> list[Path]:
+    return sorted((run.store.folder / "spool").glob(f"{run.id}@*.json"))
 
 
 def lines(event: Event) -> list[dict[str, Any]]:
     """The lines that a merge took in, as its event holds them."""
     found: Any = event.data["lines"]
     return list(found)
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
 
 
 def write(run: Run, kind: Type, reason: str) -> None:
@@ -40,7 +49,7 @@ def write(run: Run, kind: Type, reason: str) -> None:
 def test_without_a_spool_there_is_nothing_to_merge(world: World, run: Run) -> None:
     assert spool.merge(run.store, run.id, SERVICE) == 0
     assert len(world.events()) == 1
-    assert not file(run).exists()
+    assert not (run.store.folder / "spool").exists()
 
 
 def test_what_was_spooled_becomes_one_event_and_what_it_means(world: World, run: Run) -> None:
@@ -68,40 +77,73 @@ def test_a_second_spool_is_merged_too(world: World, run: Run) -> None:
     assert [event.data["reason"] for event in world.said(Type.TRAFFIC_RETURNED)] == ["first", "second"]
 
 
-@pytest.mark.parametrize("dies_at", [1, 2, 3])
-def test_a_merge_that_broke_off_goes_on_where_it_was(world: World, run: Run, dies_at: int) -> None:
+def test_a_merge_that_could_not_be_committed_happens_later(world: World, run: Run) -> None:
     write(run, Type.ROLLBACK_ASKED, "errors")
-    write(run, Type.TRAFFIC_RETURNED, "errors")
-    real, asked = run.store.append, []
-
-    def append(draft: object) -> object:
-        asked.append(draft)
-        if len(asked) == dies_at:
-            raise StoreError("full")
-        return real(draft)  # type: ignore[arg-type]  # passed on as it came
-
     with pytest.MonkeyPatch.context() as full:
-        full.setattr(run.store, "append", append)
+        full.setattr(run.store, "append", raising(StoreError("full")))
         with pytest.raises(StoreError):
             spool.merge(run.store, run.id, SERVICE)
-    spool.merge(run.store, run.id, SERVICE)
-    kinds = [event.type for event in world.events()[1:]]
-    assert kinds == [Type.SPOOL_MERGED, Type.ROLLBACK_ASKED, Type.TRAFFIC_RETURNED]
+    assert len(world.events()) == 1
+    assert spool.merge(run.store, run.id, SERVICE) == 1
 
 
-def test_half_a_line_is_kept_as_it_is_and_the_next_one_is_whole(world: World, run: Run) -> None:
+def test_a_merge_that_was_killed_before_it_put_its_files_away_is_not_done_again(world: World, run: Run) -> None:
     write(run, Type.ROLLBACK_ASKED, "errors")
-    whole = file(run).read_bytes()
-    file(run).write_bytes(whole[: len(whole) // 2])
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(Path, "rename", raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            spool.merge(run.store, run.id, SERVICE)
+    write(run, Type.TRAFFIC_RETURNED, "written after the kill")
+    assert spool.merge(run.store, run.id, SERVICE) == 1
+    kinds = [event.type for event in world.events()[1:]]
+    assert kinds == [Type.SPOOL_MERGED, Type.ROLLBACK_ASKED, Type.SPOOL_MERGED, Type.TRAFFIC_RETURNED]
+    assert files(run) == []
+
+
+def test_half_an_entry_is_kept_as_it_is_and_means_nothing(world: World, run: Run) -> None:
+    write(run, Type.ROLLBACK_ASKED, "errors")
+    (torn,) = files(run)
+    half = torn.read_bytes()[:40]
+    torn.write_bytes(half)
     write(run, Type.TRAFFIC_RETURNED, "the guard did")
     assert spool.merge(run.store, run.id, SERVICE) == 2
     (merged,) = world.said(Type.SPOOL_MERGED)
-    assert lines(merged)[0] == {"torn": whole[: len(whole) // 2].decode()}
+    assert lines(merged)[0] == {"torn": half.decode()}
+    assert merged.data["head"] == sha256(half + canonical(lines(merged)[1]) + b"\n")
     assert (run.state().rolled_back, run.state().returned) == ("", "the guard did")
 
 
+def test_what_is_spooled_counts_before_it_is_merged(world: World, run: Run) -> None:
+    assert run.state().rolled_back == ""
+    write(run, Type.ROLLBACK_ASKED, "errors")
+    write(run, Type.TRAFFIC_RETURNED, "errors, too")
+    assert (run.state().rolled_back, run.state().returned) == ("errors", "errors, too")
+    assert len(world.events()) == 1
+
+
+def test_writing_an_entry_waits_for_nobody_who_merges(world: World, run: Run) -> None:
+    write(run, Type.ROLLBACK_ASKED, "before")
+    real = run.store.append
+
+    def append(*drafts: Draft) -> Event:
+        write(run, Type.TRAFFIC_RETURNED, "while it merged")
+        return real(*drafts)
+
+    with pytest.MonkeyPatch.context() as meanwhile:
+        meanwhile.setattr(run.store, "append", append)
+        assert spool.merge(run.store, run.id, SERVICE) == 1
+    assert spool.merge(run.store, run.id, SERVICE) == 1
+    assert [e.data["reason"] for e in world.said(Type.TRAFFIC_RETURNED)] == ["while it merged"]
+
+
+def test_another_runs_entries_are_left_alone(world: World, run: Run) -> None:
+    spool.write(run.store.folder, f"{run.id}-longer", GUARD, Type.ROLLBACK_ASKED, {"reason": "of another"})
+    assert spool.merge(run.store, run.id, SERVICE) == 0
+    assert run.state().rolled_back == ""
+
+
 def test_without_a_place_to_spool_it_goes_to_stderr(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    file(run).parent.parent.joinpath("spool").write_text("a file where the folder belongs", "utf-8")
+    run.store.folder.joinpath("spool").write_text("a file where the folder belongs", "utf-8")
     write(run, Type.TRAFFIC_RETURNED, "the guard did")
     said = capsys.readouterr().err
     assert "neither store nor spool can be written" in said
@@ -111,4 +153,4 @@ def test_without_a_place_to_spool_it_goes_to_stderr(run: Run, capsys: pytest.Cap
 def test_no_secret_is_spooled(run: Run) -> None:
     redact.learn("hunter2-hunter2")
     write(run, Type.TRAFFIC_RETURNED, "the token hunter2-hunter2 did not work")
-    assert "hunter2" not in file(run).read_text("utf-8")
+    assert "hunter2" not in files(run)[0].read_text("utf-8")

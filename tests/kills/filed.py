@@ -49,6 +49,7 @@ POINTS = {
     "after the outcome": (Type.STEP_HAPPENED, "after"),
     "after the result": (Type.ITEM_SETTLED, "after"),
 }
+ACTIONS = [item for item in checklist().item if item.kind is Kind.ACTION]
 #: Tells a process that it is in such a world, and where it is to be killed.
 VARIABLE = "DEPLOYKIT_TEST_FILED"
 #: What belongs to one process alone, and not to the world.
@@ -232,6 +233,14 @@ class Filed:
         """The world and the run as they were; paths stay the same."""
         shutil.rmtree(self.home)
         shutil.copytree(snapshot, self.home)
+
+    def steps(self, item: Item) -> list[str]:
+        """The steps that the action takes in this world, which it changes."""
+        self.resume(item)
+        run = self.run()
+        steps = [event.step for event in run.events() if event.type is Type.STEP_INTENDED and event.item == item.id]
+        run.store.close()
+        return steps
 
     def resume(self, item: Item) -> str:
         """Go on with one item: `resumed` or `unknown`, which are the two good ends."""

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
-from deploykit.journal.events import Type
+from deploykit.journal.events import Head, Type
 from deploykit.model import DecisionKind, Evidence, Outcome, canonical, now
 from deploykit.run import Run
 from deploykit.signoff import policy, rules, ssh
 from deploykit.signoff.policy import accept, decide, require_approval
-from deploykit.signoff.statement import PLAN, Choice, Head, Statement, make
+from deploykit.signoff.statement import PLAN, Choice, Statement, make
 from tests.signoff.team import Team, settle
 
 SIGNED, REFUSED, OVERRIDDEN = DecisionKind.SIGNED, DecisionKind.REFUSED, DecisionKind.OVERRIDDEN

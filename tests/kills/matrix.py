@@ -1,17 +1,47 @@
-"""A whole plan, killed at random instants again and again until it is through."""
+"""Every step of an action killed at every point in one way, and a whole plan killed at random instants."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from deploykit.checklist import Item
 from deploykit.model import Colour
-from tests.kills.filed import Filed, planned, start, was_killed
+from tests.kills.filed import POINTS, Aim, Filed, killed, planned, start, was_killed
+
+#: Does the work on an item that is aimed at; whether it was killed.
+Way = Callable[[Filed, Item, Aim], bool]
+
+
+def plainly(filed: Filed, item: Item, aim: Aim) -> bool:
+    """As a plain process."""
+    return killed(filed, lambda: filed.resume(item), aim)
+
+
+def matrix(template: Path, folder: Path, item: Item, way: Way, *, with_parent: bool = False) -> list[str]:
+    """Kill around each step of an action at each point, and go on; how each ended.
+
+    Each is killed for certain, does nothing twice, and loses no event that was acknowledged.
+    """
+    ends = []
+    with planned(template, folder / "team") as filed:
+        run = filed.run()
+        filed.perform(run, until=item.id)
+        run.store.close()
+        filed.save(snapshot := folder / "snapshot")
+        steps = filed.steps(item)
+        for aim in [Aim(step, point, with_parent) for step in steps for point in POINTS]:
+            filed.restore(snapshot)
+            assert way(filed, item, aim), aim
+            ends.append(filed.resume(item))
+            assert (filed.twice(), filed.lost()) == ([], []), aim
+    return ends
 
 
 @dataclass
@@ -21,7 +51,6 @@ class Tally:
     kills: int = 0
     runs: int = 0
     longest: float = 0.1
-    unknown: int = 0
     effects: int = 0
     events: list[int] = field(default_factory=list)
 
