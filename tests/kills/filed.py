@@ -26,7 +26,7 @@ import pytest
 from deploykit import providers
 from deploykit.checklist import Item, checklist
 from deploykit.context import Context
-from deploykit.errors import StepUnknownError
+from deploykit.errors import DeploykitError, StepUnknownError
 from deploykit.execution import run_action
 from deploykit.journal.events import Draft, Event, Type
 from deploykit.journal.store import Store
@@ -50,6 +50,8 @@ POINTS = {
     "after the result": (Type.ITEM_SETTLED, "after"),
 }
 ACTIONS = [item for item in checklist().item if item.kind is Kind.ACTION]
+#: What a forked process adds to the exit code of a deliberate error, to tell it from a fault of the test.
+ENDED = 100
 #: Tells a process that it is in such a world, and where it is to be killed.
 VARIABLE = "DEPLOYKIT_TEST_FILED"
 #: What belongs to one process alone, and not to the world.
@@ -58,11 +60,12 @@ _OWN = {"home", "file", "journal_then", "at_effect", "pauses", "guard_calls", "p
 
 @dataclass(frozen=True)
 class Aim:
-    """Where a process is killed: around which step, at which point; the process that started it may go too."""
+    """Where a process is killed, or stopped: around which step, at which point; its parent may go too."""
 
     step: str
     point: str
     with_parent: bool = False
+    signal: int = signal.SIGKILL
 
 
 class Disk:
@@ -152,7 +155,7 @@ def _acknowledging(append: Callable[..., Event], disk: Disk) -> Callable[..., Ev
     def die() -> None:
         if disk.aim is not None and disk.aim.with_parent:
             os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), disk.aim.signal if disk.aim else signal.SIGKILL)
 
     def appended(store: Store, draft: Draft, *rest: Any, **named: Any) -> Event:
         if meets(draft, "before"):
@@ -224,7 +227,8 @@ class Filed:
         run = self.run()
         kept = {f"{event.run} {event.seq} {event.hash}" for event in run.events()}
         run.store.close()
-        return [line for line in (self.home / "acknowledged").read_text().splitlines() if line not in kept]
+        known = (self.home / "acknowledged").read_text().splitlines()
+        return [line for line in known if line.startswith(self.id) and line not in kept]
 
     def save(self, snapshot: Path) -> None:
         shutil.copytree(self.home, snapshot)
@@ -292,6 +296,8 @@ def start(work: Callable[[], object]) -> int:
         try:
             work()
             code = 0
+        except DeploykitError as error:
+            code = ENDED + error.exit_code
         except BaseException:  # noqa: BLE001 - told on stderr, and by the exit code
             traceback.print_exc()
         finally:

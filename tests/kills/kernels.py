@@ -61,8 +61,15 @@ class Stepped:
         self.manager, self.client = manager, client
 
     def runs(self, source: str) -> bool:
-        """Run a cell to its end, well or not; false where the kernel is gone."""
-        asked = self.client.execute(source, store_history=False)
+        """Run a cell to its end; false where the kernel is gone."""
+        return self.ends(self.begin(source))
+
+    def begin(self, source: str) -> str:
+        """Begin to run a cell."""
+        return str(self.client.execute(source, store_history=False))
+
+    def ends(self, asked: str) -> bool:
+        """Wait for the end of a cell that was begun."""
         while True:
             try:
                 reply = self.client.get_shell_msg(timeout=0.1)
