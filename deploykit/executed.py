@@ -139,7 +139,8 @@ def mend(path: Path) -> dict[str, Any] | None:
             notebook["metadata"]["papermill"]["exception"] = True
             write_atomically(path, (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode())
             found = notebook
-        log.unlink(missing_ok=True)
+        for litter in [log, *path.parent.glob(f".{path.name}.*.tmp")]:
+            litter.unlink(missing_ok=True)
         return found
 
 
