@@ -9,7 +9,7 @@ import papermill
 import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from deploykit.engine import CellStatus, execute
+from deploykit.engine import CellStatus, execute, kernel
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
@@ -84,6 +84,30 @@ class TestEngine:
         assert "killed by SIGKILL" in bench.shown(1)
         assert "never run" in bench.shown(2)
         assert bench.read()["metadata"]["papermill"]["exception"] is True
+
+    def test_says_that_the_kernel_was_killed_for_want_of_memory(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counter = bench.folder / "group" / "memory.events"
+        counter.parent.mkdir()
+        counter.write_text("oom 0\noom_kill 2\n")
+        (bench.folder / "self").mkdir()
+        (bench.folder / "self" / "cgroup").write_text("0::/group\n")
+        monkeypatch.setattr(kernel, "PROC", bench.folder)
+        monkeypatch.setattr(kernel, "CGROUPS", bench.folder)
+        bench.write("1", f"open({str(counter)!r}, 'w').write('oom_kill 3\\n'); {KILL}", "2")
+        answer = execute(bench.source, bench.target, {}, mode="run")
+        assert answer.status is CellStatus.OUT_OF_MEMORY
+        assert answer.error == "the kernel was killed, and the system was out of memory"
+        assert bench.ours() == ["completed", "out-of-memory", "never-run"]
+
+    def test_says_that_a_cell_had_no_memory_left(self, bench: Bench) -> None:
+        limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))"
+        bench.write(limit, "bytearray(2**34)", "2")
+        answer = execute(bench.source, bench.target, {}, mode="run")
+        assert answer.status is CellStatus.OUT_OF_MEMORY
+        assert bench.ours() == ["completed", "out-of-memory", "never-run"]
+        assert "MemoryError" in bench.shown(1)
 
     def test_shows_the_last_words_of_a_kernel_that_crashed(self, bench: Bench) -> None:
         bench.write("import faulthandler; faulthandler._sigsegv()")
