@@ -35,6 +35,11 @@ while True:
 BARE = ("-m", "papermill", "in.ipynb", "out/out.ipynb", "--no-progress-bar")
 
 
+def gone(process: psutil.Process) -> bool:
+    """Whether it ended; a zombie has, too."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 def send(bench: Bench, until: Until, *signals: signal.Signals) -> threading.Thread:
     """Send signals to this process once the cell is busy; the next ones when it said that it does not care."""
 
@@ -66,15 +71,17 @@ class TestBarePapermill:
         bench.write("1", CHILD + BUSY, "2")
         process = bench.start(*BARE)
         until((bench.folder / "said").exists)
-        kernel = next(c for c in psutil.Process(process.pid).children() if c.name().startswith("python"))
         child = psutil.Process(int((bench.folder / "child").read_text()))
+        kernel = child.parent()
+        assert kernel is not None
         process.send_signal(one)
-        process.communicate(timeout=30)
+        process.wait(timeout=30)
         assert bench.theirs() == ["completed", "running", "pending"]
         assert bench.shown(1) == "[]"
-        until(lambda: not kernel.is_running())
-        assert child.is_running()
+        until(lambda: gone(kernel))
+        assert not gone(child)
         child.kill()
+        process.communicate()
 
 
 class TestEngine:
@@ -125,7 +132,7 @@ class TestEngine:
         assert bench.ours() == ["completed", "died", "never-run"]
         assert bench.theirs() == ["completed", "failed", "pending"]
         assert "busy" in bench.shown(1)
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: gone(child))
 
     def test_another_thread_executes_without_hearing_signals(self, bench: Bench) -> None:
         bench.write("1")
