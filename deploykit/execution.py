@@ -26,6 +26,7 @@ from deploykit.signoff.policy import require_approval
 
 #: The phase that asks neither freeze, clock, approval nor order.
 ROLLBACK = "rollback"
+_LOOK = "look at the system itself: it may not be as whoever is in charge by now left it"
 
 
 def run_check(run: Run, context: Context, item: Item) -> Result:
@@ -141,9 +142,12 @@ def _run_step(run: Run, item: Item, step: Step) -> Result:
 
 
 def _operation(run: Run, step: Step) -> str:
-    """The operation's id: one that nobody saw end keeps it, so that a vendor that takes it as a key knows it again."""
+    """The operation's id: one that nobody saw end keeps it, so that a vendor that takes it as a key knows it again.
+
+    It does so even where the probe, or a person, said that it did not happen: either may have looked too early.
+    """
     known = run.state().steps.get(step.id)
-    if known is not None and known.unseen:
+    if known is not None and (known.unseen or known.data.get("by")):
         return known.op
     return f"{run.id}/{step.id}/{known.tries + 1 if known else 1}"
 
@@ -237,22 +241,28 @@ def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
 
 
 def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
-    """An effect that was under way when its lock was lost has landed all the same: that is drift, and is said.
+    """An effect that landed although its lock was lost, or traffic went back, while it was under way: that is drift.
 
     A rollback goes on: what it undoes is to be undone whoever is in charge.
 
     Raises:
-        LockedError: Somebody else is in charge by now.
+        LockedError, RolledBackError: Said, so that whatever moved traffic is sent back.
     """
     if item.phase == ROLLBACK:
         return
+    lost: LockedError | RolledBackError
     try:
         run.require_lock()
     except LockedError as error:
-        said = f"{step.id} landed after its lock was lost: {error.what}"
-        run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": said})
-        mend = "look at the system itself: it may not be as its new holder left it"
-        raise LockedError(said, where=item.id, mend=mend) from error
+        lost = LockedError(f"{step.id} landed after its lock was lost: {error.what}", where=item.id, mend=_LOOK)
+    else:
+        state = run.state()
+        back = state.rolled_back or state.returned
+        if not back:
+            return
+        lost = RolledBackError(f"{step.id} landed after traffic went back: {back}", where=item.id, mend=_LOOK)
+    run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
+    raise lost
 
 
 def _settle(step: Step) -> Result:

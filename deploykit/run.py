@@ -231,7 +231,8 @@ class Run:
             LockedError: Another one does. The system lets its lock go when that process ends, however it ends.
             StoreError: The file of the lock cannot be made.
         """
-        path = self.store.folder / ("-".join(filter(None, (*self.place, purpose))) + ".lock")
+        name = "-".join(self.place) + (f".{purpose}" if purpose else "")
+        path = self.store.folder / f"{name}.lock"
         with stored(path):
             stream = path.open("ab")
         with stream, one_process(stream) as ours:

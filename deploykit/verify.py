@@ -14,11 +14,11 @@ from deploykit.archive import HEAD, SEAL, SUMS, files
 from deploykit.errors import BrokenRecordError, DeploykitError
 from deploykit.journal import chain, witness
 from deploykit.journal.events import Event, Head, Type
-from deploykit.model import Decision, DecisionKind, Plan, Record, sha256
+from deploykit.model import DecisionKind, Plan, Record, sha256
 from deploykit.run import read_plan
 from deploykit.settings import PersonSettings
 from deploykit.signoff import policy, rules, ssh
-from deploykit.signoff.statement import PLAN
+from deploykit.signoff.statement import LOCK, PLAN
 
 #: What may come after the seal in a journal that went on.
 _AFTER_SEAL = {Type.WITNESS_GIVEN, Type.NOTE_WRITTEN, Type.LOCK_RELEASED}
@@ -246,15 +246,16 @@ def _evidence(archive: _Folder) -> None:
 
 def _decisions(archive: _Folder) -> None:
     used: set[str] = set()
-    for event, decision in rules.decisions(archive.events):
-        archive.attempt(
-            f"decision on {decision.item}",
-            lambda event=event, decision=decision: _decision(archive, event, decision, used),  # type: ignore[misc] # likewise
-        )
+    for event in archive.events:
+        what = f"decision on {event.step or event.item or LOCK}"
+        archive.attempt(what, lambda event=event: _decision(archive, event, used))  # type: ignore[misc] # likewise
 
 
-def _decision(archive: _Folder, event: Event, decision: Decision, used: set[str]) -> None:
+def _decision(archive: _Folder, event: Event, used: set[str]) -> None:
     """One decision, held against the same rules as when it was made."""
+    decision = rules.decision(event)
+    if decision is None:
+        return
     if decision.kind not in _SAYS.get(event.type, ()):
         raise BrokenRecordError(f"{event.type} cannot rest on {decision.kind}", where=f"line {event.seq}")
     statement = policy.load(archive.path, decision.statement)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 
 from deploykit import rollback
 from deploykit.errors import RollbackIncompleteError, StoreError, UsageError
 from deploykit.journal import spool
 from deploykit.journal.events import Type
+from deploykit.journal.store import FILE, PATIENCE
 from deploykit.rollback import planned, return_traffic, traffic_back, without_store
 from deploykit.run import Run
 from tests.world import LIVE, SERVICE, Fault, World
@@ -153,3 +159,47 @@ def test_two_candidates_are_named(world: World, run: Run) -> None:
     with pytest.raises(UsageError, match=f"{run.id}.*{other.id}|{other.id}.*{run.id}"):
         planned(run.settings, "")
     assert planned(run.settings, other.id) == other.plan
+
+
+# --- a store that is there, and of no use now
+
+
+@pytest.fixture
+def busy(run: Run) -> Iterator[None]:
+    """Another process that began to write, and does not go on."""
+    with closing(sqlite3.connect(run.store.folder / FILE)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.rollback()
+
+
+def test_a_store_that_another_process_keeps_busy_does_not_keep_traffic_waiting(
+    world: World, run: Run, busy: None
+) -> None:
+    began = time.monotonic()
+    traffic_back(run, "bob says so")
+    assert time.monotonic() - began < run.store.patience, "it would have waited so long at the least"
+    assert world.weights == LIVE
+    assert [entry["type"] for entry in spool.waiting(run.store.folder, run.id)] == [
+        "rollback.asked",
+        "traffic.returned",
+    ]
+    assert world.again(run).state().rolled_back == "bob says so", "whoever looks knows it before it is merged"
+
+
+def test_a_step_that_is_broken_off_does_not_wait_for_a_busy_store_either(world: World, run: Run, busy: None) -> None:
+    return_traffic(run, "the process ended")
+    assert world.weights == LIVE
+    assert run.store.patience == PATIENCE
+
+
+def test_a_journal_whose_end_is_damaged_keeps_no_traffic_where_it_is(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "_runs", [])  # the fakes read along, and would stumble over it as well
+    with closing(sqlite3.connect(run.store.folder / FILE)) as connection, connection:
+        connection.execute("UPDATE events SET line = ? WHERE seq = 1", (b"{}",))
+    traffic_back(run, "bob says so")
+    assert world.weights == LIVE
+    assert len(spool.waiting(run.store.folder, run.id)) == 2
+    return_traffic(run, "again")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import getpass
 import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from deploykit.errors import BrokenRecordError, LockedError, RefusedError, StoreError, UsageError
-from deploykit.journal.events import Type
-from deploykit.model import Evidence, Outcome, Result
+from deploykit.errors import BrokenRecordError, Exit, LockedError, RefusedError, StoreError, UsageError
+from deploykit.guard import GuardProcess
+from deploykit.journal.events import Event, Type
+from deploykit.journal.store import FILE
+from deploykit.model import DecisionKind, Evidence, Outcome, Result
 from deploykit.run import Run, login, new_id, read_plan, write_atomically
+from deploykit.signoff.policy import decide
 from tests.world import World
+
+SIGNED = DecisionKind.SIGNED
 
 
 @pytest.fixture
@@ -133,3 +142,110 @@ def test_a_login_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     assert login() == f"uid-{os.getuid()}"
+
+
+# --- a full disk, or files that may not be written
+
+
+def no_room(after: int) -> Callable[[int], None]:
+    """A disk that has room for so many more files."""
+    synced = os.fsync
+    left = after
+
+    def fsync(descriptor: int) -> None:
+        nonlocal left
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            left -= 1
+            if left < 0:
+                raise OSError(28, "No space left on device")
+        synced(descriptor)
+
+    return fsync
+
+
+@pytest.mark.parametrize("room", range(6))
+def test_a_run_that_cannot_be_written_whole_is_not_opened_at_all(world: World, room: int) -> None:
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(os, "fsync", no_room(room))
+        with pytest.raises(StoreError, match=r"No space left.*\n.*free space") as caught:
+            world.plan(approved=False)
+    assert caught.value.exit_code is Exit.FAILED
+    settings = world.settings()
+    assert list(settings.path(settings.archive).glob("shop/*")) == []
+    run = world.plan(approved=False)
+    assert (run.row.number, len(run.store.runs())) == (1, 1)
+
+
+def test_evidence_and_signatures_that_cannot_be_written_are_the_stores_error_and_no_word_is_said(
+    world: World, run: Run
+) -> None:
+    result = Result(item="blue-green.deploy", outcome=Outcome.PASS, summary="well", evidence=Evidence(text="new"))
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(os, "fsync", no_room(0))
+        for write in (lambda: run.settle(result), lambda: decide(run, "plan", SIGNED, key=world.key("ann"))):
+            with pytest.raises(StoreError, match="No space left"):
+                write()
+    assert len(world.events()) == 1
+    run.settle(result)
+    decide(run, "plan", SIGNED, key=world.key("ann"))
+    assert len(world.events()) == 3
+
+
+def test_a_guard_whose_heartbeat_cannot_be_written_is_the_stores_error(run: Run) -> None:
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(os, "fsync", no_room(0))
+        with pytest.raises(StoreError, match="No space left"):
+            GuardProcess(run).start()
+
+
+def test_the_processes_own_lock_that_cannot_be_made_is_the_stores_error(run: Run) -> None:
+    (run.store.folder / "shop-production.lock").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"), run.alone():
+        pass
+
+
+def test_what_goes_wrong_under_the_lock_is_told_as_what_it_is(run: Run) -> None:
+    with pytest.raises(OSError, match="of the work"), run.alone():
+        raise OSError(5, "of the work")
+
+
+# --- the chain, and the heartbeat
+
+
+def test_only_new_events_are_read_and_each_is_held_against_the_one_before(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(run.events()) == 1
+    other = world.again(run)
+    for text in ("one", "two"):
+        other.append(Type.NOTE_WRITTEN, data={"text": text})
+    asked: list[int] = []
+    real = run.store.lines
+
+    def lines(name: str, *, after: int = 0) -> tuple[bytes, ...]:
+        asked.append(after)
+        return real(name, after=after)
+
+    monkeypatch.setattr(run.store, "lines", lines)
+    assert [len(run.events()) for _ in range(2)] == [3, 3]
+    assert asked == [1, 3]
+    with closing(sqlite3.connect(run.store.folder / FILE)) as connection, connection:
+        forged = Event.parse(other.store.lines(run.id)[-1]).model_copy(update={"seq": 4})
+        connection.execute("INSERT INTO events VALUES (?, 4, ?, ?)", (run.id, forged.hash, forged.line))
+    for read in (run.state, run.events, other.state):
+        with pytest.raises(BrokenRecordError, match="line 4"):
+            read()
+
+
+def test_a_heartbeat_is_written_now_and_then_and_stops_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.take_lock()
+    beats: list[str] = []
+
+    def beat(_place: object, name: str) -> bool:
+        beats.append(name)
+        raise StoreError("full")
+
+    monkeypatch.setattr(run.store, "beat", beat)
+    for _ in range(3):
+        run.beat()
+    assert beats == [run.id]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from deploykit.errors import BrokenRecordError
 from deploykit.journal.events import GENESIS, Event
+from deploykit.model import sha256
 
 
 def follow(lines: Iterable[bytes], *, run: str | None = None, after: Event | None = None) -> Iterator[Event]:
@@ -27,7 +28,7 @@ def follow(lines: Iterable[bytes], *, run: str | None = None, after: Event | Non
         for found, wanted, name in ((event.seq, seq, "seq"), (event.run, run, "run"), (event.prev, before, "prev")):
             if found != wanted:
                 raise BrokenRecordError(f"{name} is {found}, expected {wanted}", where=f"journal, line {seq}")
-        before = event.hash
+        before = sha256(line + b"\n")  # the event's own hash, without writing the line once more
         yield event
     if seq == 0:
         raise BrokenRecordError("the journal is empty", where="journal")

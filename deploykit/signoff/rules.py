@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from deploykit.errors import RefusedError, UsageError
+from pydantic import ValidationError
+
+from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, Step, fold
 from deploykit.model import Decision, DecisionKind, Outcome, Plan
@@ -96,12 +98,27 @@ def unseen(state: State, step: str) -> Step:
 def decisions(events: Iterable[Event]) -> Iterator[tuple[Event, Decision]]:
     """Every event that a person signed, and what they signed."""
     for event in events:
-        if event.type is Type.DECISION_MADE:
-            yield event, Decision.model_validate({"item": event.item, **event.data})
-        elif event.data.get("by") == BY_PERSON:
-            said = event.data.get("decision")
-            item = event.step or LOCK
-            yield event, Decision.model_validate({"item": item, **(said if isinstance(said, dict) else {})})
+        made = decision(event)
+        if made is not None:
+            yield event, made
+
+
+def decision(event: Event) -> Decision | None:
+    """What a person signed behind this event; None where it does not rest on a signature.
+
+    Raises:
+        BrokenRecordError: It says that it does, and not on which.
+    """
+    item, said = event.item, event.data
+    if event.type is not Type.DECISION_MADE:
+        if said.get("by") != BY_PERSON:
+            return None
+        nested = said.get("decision")
+        item, said = event.step or LOCK, nested if isinstance(nested, dict) else {}
+    try:
+        return Decision.model_validate({"item": item, **said})
+    except ValidationError as error:
+        raise BrokenRecordError("what a person signed is not said", where=f"journal, event {event.seq}") from error
 
 
 def refusal(events: Iterable[Event], item: str) -> Event | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import deploykit.archive
@@ -91,6 +92,18 @@ def go_through(run: Run, team: Team) -> None:
 def _seen(run: Run) -> Json:
     last = run.events()[-1]
     return {"seq": last.seq, "hash": last.hash, "place": "chat"}
+
+
+def closed_with(team: Team, meanwhile: Callable[[Run], None], *, last: bool = False) -> Path:
+    """The folder of a run that went through, in which something else happened as well, first or last."""
+    with team.run() as run:
+        if not last:
+            meanwhile(run)
+        go_through(run, team)
+        if last:
+            meanwhile(run)
+        deploykit.archive.close(run)
+        return run.folder
 
 
 def sealed(home: Path) -> tuple[Team, Path]:

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from deploykit import archive
 from deploykit.archive import HEAD, SEAL, SUMS, files
-from deploykit.journal.events import Actor, Draft, Type
-from deploykit.journal.store import Store
+from deploykit.journal import witness
+from deploykit.journal.events import Actor, Draft, Event, Type
+from deploykit.journal.store import FILE, Store
 from deploykit.model import DecisionKind, Outcome, sha256
 from deploykit.signoff import ssh
 from deploykit.signoff.policy import decide
@@ -325,3 +328,76 @@ def test_a_plan_that_nobody_signed_is_named(tmp_path: Path) -> None:
         archive.export(run)
         (run.folder / "signatures" / "plan.sig").unlink()
         assert "plan.json: not signed by its operator" in verify(run.folder, team.signers).warnings
+
+
+# --- those outside
+
+
+def head_of(folder: Path, seq: int) -> str:
+    lines = (folder / "journal.jsonl").read_bytes().splitlines()
+    return witness.sentence(Event.parse(lines[seq - 1]))
+
+
+def count_of(folder: Path) -> int:
+    return len((folder / "journal.jsonl").read_bytes().splitlines())
+
+
+def test_a_witness_narrows_what_only_the_seal_has_seen(folder: Path, team: Team) -> None:
+    count = count_of(folder)
+    found = verify(folder, team.signers, (head_of(folder, 3), head_of(folder, count - 1)))
+    assert (found.wrong, found.warnings) == (
+        (),
+        (f"journal.jsonl: no witness but the seal has seen events {count} to {count}",),
+    )
+    assert verify(folder, team.signers, (head_of(folder, count),)).warnings == ()
+
+
+def test_a_tail_that_its_own_operator_cut_before_sealing_is_found_by_the_witness_alone(tmp_path: Path) -> None:
+    """Everything inside agrees: journal, head and seal were made anew from the shorter journal."""
+    team = Team(tmp_path)
+    with team.run() as run:
+        go_through(run, team)
+        run.append(Type.NOTE_WRITTEN, data={"text": "what nobody was to know"})
+        last = run.events()[-1]
+        outside = tmp_path / "thread.txt"
+        outside.write_text(f"posted at 12:00: {witness.sentence(last)}\n", "utf-8")
+        with closing(sqlite3.connect(run.store.folder / FILE)) as connection, connection:
+            connection.execute("DELETE FROM events WHERE seq = ?", (last.seq,))
+        fresh = type(run).find(run.settings, run.id, run.actor)
+        archive.close(fresh)
+        fresh.store.close()
+        folder = run.folder
+    assert verify(folder, team.signers).ok
+    found = verify(folder, team.signers, (str(outside),))
+    assert not found.ok
+    assert "a witness saw another journal" in "\n".join(found.wrong)
+
+
+def test_a_journal_that_ends_before_what_a_witness_saw_is_found(folder: Path, team: Team) -> None:
+    count = count_of(folder)
+    outside = head_of(folder, count)
+    _cut_journal(folder)
+    found = "\n".join(verify(folder, team.signers, (outside,)).wrong)
+    assert f"the journal ends at event {count - 1}, and a witness saw event {count}" in found
+
+
+def test_a_witness_who_says_nothing_of_the_run_proves_nothing(folder: Path, team: Team) -> None:
+    assert "says nothing of run" in "\n".join(verify(folder, team.signers, ("deploykit rules",)).wrong)
+
+
+def test_without_a_seal_no_seal_is_named(folder: Path, team: Team) -> None:
+    (folder / SEAL).unlink()
+    assert any("no witness has seen events" in line for line in verify(folder, team.signers).warnings)
+
+
+@pytest.mark.parametrize("place", [0, 3, 9])
+@pytest.mark.parametrize("how", ["dropped", "doubled", "exchanged"])
+def test_events_that_were_tampered_with_are_found_though_the_operator_sealed_it_again(
+    folder: Path, team: Team, place: int, how: str
+) -> None:
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    pair = lines[place : place + 2]
+    lines[place : place + 2] = {"dropped": pair[1:], "doubled": [pair[0], *pair], "exchanged": pair[::-1]}[how]
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+    reseal(folder, team)
+    assert "journal: journal, line" in wrong(folder, team)

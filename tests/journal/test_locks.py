@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from deploykit.errors import LockedError, RefusedError, StoreError, UsageError
 from deploykit.journal import checkup, clock, locks, spool
@@ -353,46 +354,67 @@ from deploykit.errors import LockedError
 from deploykit.journal.events import Actor, Draft, Type
 from deploykit.journal.store import Store
 
-store, place, run = Store(Path(sys.argv[1])), ("shop", "production"), sys.argv[2]
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(40):
+store, place, run = Store(Path({folder!r})), ("shop", "production"), {run!r}
+turns = 0
+while turns < 20:
     try:
         fence = store.take_lock(place, run, run)
         actor = Actor(kind="runner", id=run)
         for kind in (Type.STEP_INTENDED, Type.STEP_HAPPENED):
             store.append(Draft(run=run, actor=actor, fence=fence.fence, type=kind), fence=fence, place=place)
         store.release_lock(place, run)
+        turns += 1
     except LockedError:
-        pass
+        continue
 """
 
 
-def test_two_processes_never_have_two_forward_effects_under_way_at_once(
-    tmp_path: Path,
-) -> None:
-    """Each intent lies, with its end, between its own run's taking and release: fences never overlap."""
-    store = with_runs(tmp_path)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TAKE, str(tmp_path), run], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for run in (RUN, OTHER)
+def processes(programs: list[str]) -> None:
+    """Each program in a process of its own, at once."""
+    hold = "import sys; print(flush=True); sys.stdin.readline()\n"
+    started = [
+        subprocess.Popen([sys.executable, "-c", hold + program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for program in programs
     ]
-    for process in processes:
+    for process in started:
         assert process.stdout
         process.stdout.readline()
-    for process in processes:
+    for process in started:
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.flush()
-    for process in processes:
+    for process in started:
         process.communicate(timeout=120)
         assert process.returncode == 0
+
+
+def kernels(programs: list[str]) -> None:
+    """Each program in a Jupyter kernel of its own, at once."""
+    started = [start_new_kernel(kernel_name="python3") for _ in programs]
+    try:
+        asked = [client.execute(program) for (_, client), program in zip(started, programs, strict=True)]
+        for (_, client), message in zip(started, asked, strict=True):
+            answer = client.get_shell_msg(timeout=120)
+            while answer["parent_header"]["msg_id"] != message:  # what it said of itself when it came up
+                answer = client.get_shell_msg(timeout=120)
+            assert answer["content"]["status"] == "ok", answer["content"]
+    finally:
+        for manager, client in started:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.parametrize("together", [processes, kernels])
+def test_two_at_once_never_have_two_forward_effects_under_way(
+    tmp_path: Path, together: Callable[[list[str]], None]
+) -> None:
+    """Each intent lies, with its end, between its own run's taking and release: no other run's comes between."""
+    store = with_runs(tmp_path)
+    together([TAKE.format(folder=str(tmp_path), run=run) for run in (RUN, OTHER)])
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
         rows = connection.execute("SELECT run, line FROM events WHERE seq > 1 ORDER BY rowid").fetchall()
     said = [(run, b"step.intended" in line) for run, line in rows]
-    assert len(said) >= 2
+    assert len(said) == 2 * 2 * 20
     for (run, intended), (other, ended) in zip(said[::2], said[1::2], strict=True):
         assert (run, intended, ended) == (other, True, False)
     store.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -64,6 +65,30 @@ def test_no_other_decision_opens_what_did_not_pass(kind: DecisionKind) -> None:
     assert not fold([settled(Outcome.FAIL), decided(kind)]).opens(ITEM)
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_refusal_shuts_whatever_the_outcome_says(outcome: Outcome) -> None:
+    assert not fold([settled(outcome), decided(DecisionKind.REFUSED)]).opens(ITEM)
+
+
+@pytest.mark.parametrize(("seconds", "opens"), [(-1, True), (0, False), (1, False)])
+def test_an_override_counts_until_it_expires_at_the_moment_of_use(seconds: int, *, opens: bool) -> None:
+    until = datetime(2026, 11, 24, 3, 10, tzinfo=UTC)
+    override = decided(DecisionKind.OVERRIDDEN)
+    lasting = override.model_copy(update={"data": {**override.data, "until": until.isoformat()}})
+    state = fold([settled(Outcome.FAIL), lasting])
+    assert state.opens(ITEM, until + timedelta(seconds=seconds)) == opens
+
+
+def test_a_step_remembers_what_it_was_about_to_do_and_how_many_operations_there_were() -> None:
+    first = event(Type.STEP_INTENDED, {"to": "blue"}, item=ITEM, step=STEP, op="op-1")
+    again = [first, event(Type.STEP_UNKNOWN, item=ITEM, step=STEP, op="op-1"), first]
+    other = event(Type.STEP_INTENDED, {"to": "green"}, item=ITEM, step=STEP, op="op-2")
+    known = fold([*again, event(Type.STEP_HAPPENED, {"facts": 1}, item=ITEM, step=STEP, op="op-1")]).steps[STEP]
+    assert (known.intent, known.intended, known.tries, known.data) == ({"to": "blue"}, first.hash, 1, {"facts": 1})
+    known = fold([*again, event(Type.STEP_REJECTED, item=ITEM, step=STEP, op="op-1"), other]).steps[STEP]
+    assert (known.intent, known.intended, known.tries) == ({"to": "green"}, other.hash, 2)
+
+
 def test_an_item_that_was_never_settled_cannot_be_overridden() -> None:
     assert not fold([decided(DecisionKind.OVERRIDDEN)]).opens(ITEM)
 
@@ -113,6 +138,13 @@ def test_phases_rollback_end_and_seal_are_taken_in() -> None:
 
 def test_every_type_can_be_folded_without_changing_what_it_does_not_concern() -> None:
     only_read = [Type.RUN_OPENED, Type.NOTE_WRITTEN, Type.LOCK_TAKEN, Type.LOCK_RELEASED, Type.VERDICT_GIVEN]
-    only_read += [Type.GUARD_STARTED, Type.WITNESS_GIVEN, Type.SPOOL_MERGED, Type.NOTEBOOK_ARCHIVED]
+    only_read += [
+        Type.LOCK_BROKEN,
+        Type.DRIFT_FOUND,
+        Type.GUARD_STARTED,
+        Type.WITNESS_GIVEN,
+        Type.SPOOL_MERGED,
+        Type.NOTEBOOK_ARCHIVED,
+    ]
     state = fold([event(kind) for kind in only_read])
     assert (state.items, state.steps, state.phases, state.status) == ({}, {}, {}, Status.OPEN)
