@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deploykit import checklist, redact, report, rollback
+from deploykit import checklist, reconcile, redact, report, rollback
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.execution import make_context, run_check
 from deploykit.execution.checks import left_out
@@ -58,6 +58,7 @@ def close(run: Run) -> None:
     if (run.folder / SEAL).exists():
         raise RefusedError("the run is sealed", where=run.id, mend="what is learnt later goes to an addendum")
     key = _sealing_key(run)
+    reconcile.mend(run)
     if not run.state().sealed:
         _settle_rest(run)
         run.release_lock()

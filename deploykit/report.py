@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from deploykit import templates, timeline
+from deploykit import executed, templates, timeline
 from deploykit.checklist import Item, checklist
 from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, fold
@@ -190,7 +190,7 @@ def _row(run: Run, state: State, name: str, item: Item | None) -> _Row:
 
 
 def _notebooks(folder: Path) -> list[tuple[str, dict[str, int], str]]:
-    """Name, cells by papermill's word on them, and the first error of each archived notebook."""
+    """Name, cells by how they ended, and the first error of each archived notebook."""
     found: list[tuple[str, dict[str, int], str]] = []
     for path in sorted(folder.glob("*.ipynb")):
         if path.name.endswith(".interactive.ipynb"):
@@ -204,11 +204,16 @@ def _notebooks(folder: Path) -> list[tuple[str, dict[str, int], str]]:
 
 
 def _cells(notebook: Any) -> tuple[dict[str, int], str]:
-    """How many code cells have which status, and the first error."""
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    words = Counter(str(cell["metadata"].get("papermill", {}).get("status", "not run")) for cell in cells)
+    """How many code cells ended how, and the first error."""
+    cells = [cell for _, cell in executed.code(notebook)]
+    words = Counter(str(executed.status(cell) or _theirs(cell)) for cell in cells)
     errors = [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
     return dict(words), f"{errors[0]['ename']}: {errors[0]['evalue']}" if errors else ""
+
+
+def _theirs(cell: Any) -> str:
+    """The word of papermill itself on a cell that our engine did not execute."""
+    return str(cell["metadata"].get("papermill", {}).get("status", "not run"))
 
 
 def _picture(figure: Figure) -> str:

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from deploykit import progress
+from deploykit import progress, reconcile
 from deploykit import settings as settings_module
 from deploykit.checklist import Phase, checklist
 from deploykit.errors import (
@@ -37,9 +37,10 @@ from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.state import Status, StepPhase
-from deploykit.model import DecisionKind, Json, sha256
+from deploykit.model import DecisionKind, Json
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
+from deploykit.reconcile import NOTEBOOKS, moved_traffic
 from deploykit.returning import is_split
 from deploykit.rollback import return_traffic
 from deploykit.run import Run
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from deploykit.engine import Executed
 
 Say = Callable[[str], None]
-NOTEBOOKS = "notebooks"
 #: Phases whose actions leave production as it is.
 BEFORE_PRODUCTION = ("readiness", "prepare")
 
@@ -63,6 +63,7 @@ def forward(run: Run, say: Say) -> None:
         HeldError, RolledBackError, NotPassedError, StepUnknownError, RollbackIncompleteError: How it ended.
     """
     spool.merge(run.store, run.id, run.actor)
+    reconcile.mend(run)
     _require_open(run)
     run.require_planned_settings()
     if not run.plan.rehearsal:
@@ -85,6 +86,7 @@ def roll_back(run: Run, say: Say) -> None:
     Raises:
         RollbackIncompleteError: An item of it did not pass.
     """
+    reconcile.mend(run)
     (phase,) = (phase for phase in checklist().phase if phase.id == "rollback")
     say(f"phase {phase.id}: {phase.title}")
     executed = execute(run, phase, "run", say)
@@ -135,13 +137,9 @@ def execute(run: Run, phase: Phase, mode: Literal["run", "replay"], say: Say) ->
     finally:
         if mode == "run":
             make_whole(run, f"{phase.notebook} ended while weights were split")
-    data: Json = {
-        "name": target.name,
-        "sha256": sha256(target.read_bytes()),
-        "status": executed.status.value,
-        "cells": [{"cell": cell.index, "status": cell.status.value} for cell in executed.cells],
-    }
-    run.append(Type.NOTEBOOK_ARCHIVED, item=phase.id, data=data)
+    cells = [(cell.index, cell.status) for cell in executed.cells]
+    more: Json = {"reason": executed.error, "terminated": list(executed.terminated), "left": list(executed.left)}
+    reconcile.archived(run, phase.id, target, executed.status, cells, more)
     return executed
 
 
@@ -164,7 +162,7 @@ def make_whole(run: Run, reason: str) -> None:
     try:
         split = is_split(connect(run.settings, run.environment).router.weights())
     except ProviderError as error:
-        if not _moved_traffic(run.begun()):
+        if not moved_traffic(run.begun()):
             return
         raise RollbackIncompleteError(
             f"the router does not answer, so the weights are not known: {error.what}",
@@ -174,10 +172,6 @@ def make_whole(run: Run, reason: str) -> None:
     if split:
         return_traffic(run, reason)
     GuardProcess(run).stand_down()
-
-
-def _moved_traffic(steps: Iterable[str]) -> bool:
-    return any(step.startswith("blue-green.traffic/") for step in steps)
 
 
 def _require_open(run: Run) -> None:
@@ -224,7 +218,7 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
         signs = "; ".join(f"deploykit sign {run.plan.number} {item}" for item in waited_for)
         said = f"{', '.join(waited_for)}: a person has to sign"
         raise Waiting(said, where=f"phase {phase.id}", mend=f"{signs}; then deploykit resume {run.plan.number}")
-    if _moved_traffic(state.steps):
+    if moved_traffic(state.steps):
         mend = f"`deploykit rollback {run.id}`, or `deploykit resume {run.id}` to look again"
         raise Waiting(f"{_shut(run, phase)}; the candidate has all traffic", where=run.id, mend=mend)
     raise NotPassedError(

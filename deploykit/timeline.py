@@ -81,6 +81,12 @@ def _judged(event: Event) -> tuple[str, str]:
     return _and(f"judge on {event.step or event.item}: {answer}", _said(event, "reason")), tone
 
 
+def _archived(event: Event) -> tuple[str, str]:
+    status = _said(event, "status") or "kept as a person left it"
+    known = {"completed": "plain", "kept as a person left it": "plain"}
+    return _and(f"notebook {_said(event, 'name')}: {status}", _said(event, "reason")), known.get(status, "bad")
+
+
 def _ended_step(event: Event) -> tuple[str, str]:
     """How a step ended, and who says so where it was not seen."""
     step, by = event.step or event.item, _said(event, "by")
@@ -117,6 +123,7 @@ _TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
     Type.RUN_SEALED: _tell("archive sealed", "plain"),
     Type.PHASE_STARTED: _tell("phase {item} started", "plain"),
     Type.PHASE_ENDED: _phase_ended,
+    Type.NOTEBOOK_ARCHIVED: _archived,
     Type.STEP_HAPPENED: _ended_step,
     Type.STEP_REJECTED: _ended_step,
     Type.STEP_UNKNOWN: _tell("{step} ended unseen", "bad", "reason", "summary", "error"),

@@ -26,11 +26,13 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
         common.put(found)
         return
     click.echo(f"{found['run']}: {found['status']}{', sealed' if found['sealed'] else ''}")
-    for line in ("rolled_back", "returned", "waiting_for", "progress"):
+    for line in ("rolled_back", "returned", "waiting_for", "weights", "guard", "progress"):
         if found[line]:
             click.echo(f"{line.replace('_', ' ')}: {common.line(found[line])}")
     for item in found["to_sign"]:
         click.echo(f"to sign: deploykit sign {found['number']} {item}")
+    for notebook in found["notebooks"]:
+        click.echo(f"notebook: {common.line(notebook)}")
     for line in ("lock", "freeze"):
         if found[line]:
             click.echo(f"{line}: {common.line(found[line]['said'])}")
@@ -43,7 +45,7 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
 
 
 def _standing(run: Run) -> dict[str, Any]:
-    from deploykit import progress
+    from deploykit import progress, reconcile
 
     state = run.state()
     items = []
@@ -65,6 +67,7 @@ def _standing(run: Run) -> dict[str, Any]:
         "lock": _lock(run),
         "freeze": _freeze(run),
         "progress": progress.last(run),
+        **reconcile.look(run),
         "items": items,
         "decisions": [decision.model_dump(mode="json") for decision in state.decisions.values()],
     }

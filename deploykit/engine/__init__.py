@@ -21,6 +21,7 @@ def __getattr__(name: str) -> Any:
 import papermill as _papermill  # noqa: E402, F401 - first, so that the circle always closes at `__getattr__` above
 
 from deploykit.engine.adapter import DeploykitEngine, execute  # noqa: E402
-from deploykit.engine.words import MODE, CellRan, CellStatus, Executed  # noqa: E402
+from deploykit.engine.words import MODE, CellRan, Executed  # noqa: E402
+from deploykit.executed import CellStatus  # noqa: E402
 
 __all__ = ["MODE", "CellRan", "CellStatus", "DeploykitEngine", "Executed", "execute"]

@@ -8,11 +8,12 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -23,8 +24,9 @@ from deploykit.engine.client import Client
 from deploykit.engine.files import Target
 from deploykit.engine.record import Record
 from deploykit.engine.stop import Stop
-from deploykit.engine.words import CellStatus, Ending, Executed, Mode, Orders
+from deploykit.engine.words import Executed, Mode, Orders
 from deploykit.errors import UsageError
+from deploykit.executed import CellStatus, Ending
 
 NAME = "deploykit"
 
@@ -70,10 +72,12 @@ class DeploykitEngine(Engine):  # type: ignore[misc]  # papermill publishes no t
         Raises:
             UsageError: The notebook or its parameters are wrong; nothing was started or written.
         """
+        told = _usage_for_papermill if orders is None else nullcontext
         orders = orders or Orders(timeout=execution_timeout)
         name = Path(str(nb.metadata.papermill.get("input_path") or "notebook")).name
-        _require_python(nb, name)
-        declared.check(nb, nb.metadata.papermill.get("parameters", {}), name)
+        with told():
+            _require_python(nb, name)
+            declared.check(nb, nb.metadata.papermill.get("parameters", {}), name)
         target = Target(output_path)
         record = Record(nb, orders, target, progress_bar=progress_bar, log_output=log_output)
         options = {"log": logger, "log_output": log_output, "stdout_file": stdout_file, "stderr_file": stderr_file}
@@ -83,6 +87,22 @@ class DeploykitEngine(Engine):  # type: ignore[misc]  # papermill publishes no t
         finally:
             client.kernel.discard()
         return nb
+
+
+class PapermillUsageError(UsageError, click.ClickException):  # type: ignore[misc]  # an IntEnum is the int it wants
+    """A wrong use that papermill's own command line ends with, in one line and with exit code 2."""
+
+    def format_message(self) -> str:
+        """What is shown behind `Error:`."""
+        return str(self)
+
+
+@contextmanager
+def _usage_for_papermill() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise PapermillUsageError(error.what, where=error.where, mend=error.mend) from error
 
 
 def execute(  # noqa: PLR0913 - the keywords of one call

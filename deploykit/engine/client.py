@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -17,8 +18,9 @@ from deploykit.engine.files import placeless
 from deploykit.engine.kernel import Kernel
 from deploykit.engine.record import Record
 from deploykit.engine.stop import Stop
-from deploykit.engine.words import MODE, CellStatus, Ending
+from deploykit.engine.words import MODE
 from deploykit.errors import DeploykitError, StoreError
+from deploykit.executed import CellStatus, Ending
 
 #: Seconds that a cell has, once interrupted, to put its things in order.
 GRACE = 5.0
@@ -110,7 +112,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         payload = self._reply.get("content", {}).get("payload", [])
         if any(item.get("source") == "ask_exit" for item in payload):
             raise _EndedError(Ending(CellStatus.EXITED, "the cell called exit()"))
-        self.record.cell_complete(cell, index)
+        self.record.cell_complete(cell, index, children=self.kernel.new_children())
 
     def _require_going(self) -> None:
         if self.stop.asked.is_set():
@@ -156,12 +158,14 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
         if isinstance(error, _EndedError):
             return error.ending
         if isinstance(error, DeadKernelError):
-            how, said = await self.kernel.epitaph()
-            return Ending(CellStatus.DIED, how, tuple(map(placeless, said)))
+            ending = await self.kernel.epitaph()
+            return replace(ending, detail=tuple(map(placeless, ending.detail)))
         if not isinstance(error, Exception):
             return Ending(CellStatus.INTERRUPTED, self.stop.name or type(error).__name__)
         if isinstance(error, CellExecutionError) and error.ename == "SystemExit":
             return Ending(CellStatus.EXITED, f"the cell called sys.exit({error.evalue})")
+        if isinstance(error, CellExecutionError) and error.ename == "MemoryError":
+            return Ending(CellStatus.OUT_OF_MEMORY, _why(error))
         return Ending(CellStatus.FAILED, _why(error))
 
     def _underway(self, index: int | None) -> int | None:
@@ -173,7 +177,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
     async def _end(self) -> None:
         if self.kc is not None:
             self.kc.stop_channels()
-        self.record.terminated = await self.kernel.stop(at_once=self._deaf)
+        self.record.terminated, self.record.left = await self.kernel.stop(at_once=self._deaf)
 
     async def _autosave(self) -> None:
         pause = AUTOSAVE
@@ -182,7 +186,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
             before = monotonic()
             # What cannot be written now is tried again, and the next cell does not start without it.
             with suppress(StoreError):
-                self.record.flush()
+                self.record.flush(whole=True)
             # A notebook that takes long to write is written less often.
             pause = max(AUTOSAVE, 10 * (monotonic() - before))
 
@@ -198,9 +202,15 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill publis
             content["traceback"] = [placeless(line) for line in content["traceback"]]
         if content.get("name") == "stderr":
             content["text"] = placeless(content["text"])
+        self.record.touch([cell_index, *self._showing(content)])
         output = super().process_message({**msg, "content": content}, cell, cell_index)
         _join(cell.outputs)
         return output
+
+    def _showing(self, content: dict[str, Any]) -> Iterable[int]:
+        """The cells that show the display that a message updates."""
+        display = (content.get("transient") or {}).get("display_id")
+        return tuple(self._display_id_map.get(display, ()))
 
 
 def _late(limit: float) -> Ending:

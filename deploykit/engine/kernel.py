@@ -17,12 +17,15 @@ from jupyter_client.manager import AsyncKernelManager
 
 from deploykit.engine import session
 from deploykit.errors import UsageError
+from deploykit.executed import CellStatus, Ending
 
 SIDE = Path(__file__).with_name("kernelside.py")
 #: No history file; and a parameter's line `run: str = ""` is Python, not IPython's `%run`.
 PLAIN = ("--HistoryManager.hist_file=:memory:", "--InteractiveShell.automagic=False")
 #: How many lines of a dead kernel's last words are kept.
 LAST = 30
+#: Where Linux counts what it killed for want of memory.
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 #: The longest name of a unix socket that every supported system takes, less what is put behind the folder's name.
 LONGEST = 103 - len("/k-9")
 
@@ -53,6 +56,9 @@ class Kernel:
             connection_file=str(self.folder / "k.json"),
         )
         self.pid = 0
+        self._mark = {"DEPLOYKIT_KERNEL": self.folder.name}
+        self._known: set[session.Process] = set()
+        self._oom = _killed_for_memory()
 
     async def start(self, env: Mapping[str, str], cwd: Path | None) -> None:
         """Start the process. What it says outside of a cell goes to a file in the private folder."""
@@ -60,7 +66,7 @@ class Kernel:
         with (self.folder / "log").open("wb") as log:
             where = None if cwd is None else str(cwd)
             await self.manager.start_kernel(
-                env=dict(env),
+                env={**env, **self._mark},
                 cwd=where,
                 stdout=log,
                 stderr=log,
@@ -73,24 +79,33 @@ class Kernel:
         if await self.manager.is_alive():
             await self.manager.interrupt_kernel()
 
-    async def epitaph(self) -> tuple[str, tuple[str, ...]]:
+    def new_children(self) -> tuple[str, ...]:
+        """The processes that the kernel has started since this was asked last, and that still run."""
+        known = self._known
+        self._known = set(session.children(self.pid))
+        return tuple(str(process) for process in sorted(self._known - known))
+
+    async def epitaph(self) -> Ending:
         """How the process ended, and the last it said."""
         code = await self.manager.provisioner.poll() if self.manager.has_kernel else None
         said = (self.folder / "log").read_text(errors="replace").splitlines()[-LAST:] if self.pid else []
         if code is None:
-            return "the kernel did not answer", tuple(said)
+            return Ending(CellStatus.DIED, "the kernel did not answer", tuple(said))
+        if code == -signal.SIGKILL and _killed_for_memory() > self._oom:
+            return Ending(CellStatus.OUT_OF_MEMORY, "the kernel was killed, and the system was out of memory")
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"the kernel is gone: {how}", tuple(said)
+        return Ending(CellStatus.DIED, f"the kernel is gone: {how}", tuple(said))
 
-    async def stop(self, *, at_once: bool) -> tuple[str, ...]:
-        """End the kernel and what its cells left running, and name the latter.
-
-        Processes that made a session of their own (a guard that must outlive us) are left alone.
+    async def stop(self, *, at_once: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """End the kernel and what its cells left running.
 
         Args:
             at_once: Kill it, since it was interrupted and did not listen.
+
+        Returns:
+            The processes that were ended with it, and those with a session of their own, which are left alone.
         """
-        left = [str(process) for process in session.members(self.pid)] if self.pid else []
+        ended = [str(process) for process in session.members(self.pid)] if self.pid else []
         try:
             if self.manager.has_kernel and at_once:
                 await self.manager.shutdown_kernel(now=True)
@@ -103,11 +118,25 @@ class Kernel:
             if self.pid:
                 await session.end_all(self.pid)
             self.discard()
-        return tuple(left)
+        (mark,) = (f"{name}={value}" for name, value in self._mark.items())
+        return tuple(ended), tuple(map(str, session.marked(mark))) if self.pid else ()
 
     def discard(self) -> None:
         """Remove the private folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _killed_for_memory() -> int:
+    """How many processes the system has killed for want of memory, here and in our group; 0 where it does not count."""
+    group = next((line[3:] for line in _lines(PROC / "self/cgroup") if line.startswith("0::")), "/")
+    told = [*_lines(CGROUPS / group.lstrip("/") / "memory.events"), *_lines(PROC / "vmstat")]
+    return sum(int(line.split()[1]) for line in told if line.startswith("oom_kill "))
+
+
+def _lines(path: Path) -> list[str]:
+    with suppress(OSError):
+        return path.read_text().splitlines()
+    return []
 
 
 def _short_folder() -> Path:

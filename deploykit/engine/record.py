@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import html
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import nbformat
 from papermill.engines import NotebookExecutionManager
 
-from deploykit import redact
+from deploykit import executed, redact
 from deploykit.engine.files import Target
-from deploykit.engine.words import CellRan, CellStatus, Ending, Executed, Orders
+from deploykit.engine.words import CellRan, Executed, Orders
 from deploykit.errors import StoreError
-
-OURS = "deploykit"
+from deploykit.executed import OURS, CellStatus, Ending
 
 
 class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publishes no types
@@ -22,6 +21,9 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
 
     papermill's own words (pending, running, completed, failed) stay valid for its readers; ours stand beside them, in
     `metadata.deploykit` of the notebook and of each code cell.
+
+    What changed goes to the log beside the file at each cell's start. The file is written whole when the log has grown
+    as large as it, so that all writes together stay in proportion to what is new; and while a cell runs long.
 
     Args:
         notebook: The notebook, with its parameters in place.
@@ -36,56 +38,74 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
         self.orders, self.target = orders, target
         self.ending: Ending | None = None
         self.terminated: tuple[str, ...] = ()
-        self._dirty = False
+        self.left: tuple[str, ...] = ()
+        self._changed: set[int] = set()
 
     def save(self, **_: Any) -> None:
-        """Note that there is something to write; papermill calls this more often than a file needs."""
-        self._dirty = True
+        """Nothing: papermill calls this more often than a file needs."""
 
     def autosave_cell(self, **_: Any) -> None:
-        """Note that an output came."""
-        self._dirty = True
+        """Nothing: who takes the message says which cells it changed."""
 
-    def flush(self) -> None:
-        """Write the notebook, if it changed since.
+    def touch(self, indexes: Iterable[int]) -> None:
+        """Note that these cells changed."""
+        self._changed.update(indexes)
+
+    def flush(self, *, whole: bool = False) -> None:
+        """Bring what changed to the disk.
+
+        Args:
+            whole: Write the file itself, even where its log would do.
 
         Raises:
             StoreError: It cannot be written.
         """
-        if self._dirty:
-            self._dirty = False
-            try:
+        if not self._changed:
+            return
+        try:
+            if whole or self.target.due:
                 self.target.write(self._snapshot())
-            except OSError as error:
-                self._dirty = True
-                raise StoreError(f"the notebook cannot be written: {error.strerror}", where=self.target.name) from error
+            else:
+                self.target.add({index: self.nb.cells[index] for index in sorted(self._changed)})
+        except OSError as error:
+            raise StoreError(f"the notebook cannot be written: {error.strerror}", where=self.target.name) from error
+        self._changed.clear()
 
     def notebook_start(self, **_: Any) -> None:
         """Nothing ran yet."""
         super().notebook_start()
-        _tell(self.nb, CellStatus.RUNNING, "")
-        self.nb.metadata[OURS]["mode"] = self.orders.mode
-        for cell in self._code():
-            _tell(cell, CellStatus.NEVER_RUN, "")
-        self.flush()
+        self.nb.metadata[OURS] = {"mode": self.orders.mode}
+        executed.tell(self.nb, CellStatus.RUNNING)
+        for index, cell in executed.code(self.nb):
+            executed.tell(cell, CellStatus.NEVER_RUN)
+            self.touch([index])
+        self.flush(whole=True)
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **_: Any) -> None:
-        """The cell runs from here on, and the file says so first."""
+        """The cell runs from here on, and the disk says so first."""
         super().cell_start(cell, cell_index)
         if cell.cell_type == "code":
-            _tell(cell, CellStatus.RUNNING, "")
+            executed.tell(cell, CellStatus.RUNNING)
+            self.touch([cell_index or 0])
             try:
                 self.flush()
             except StoreError:
                 cell.metadata.papermill["status"] = self.PENDING
-                _tell(cell, CellStatus.NEVER_RUN, "")
+                executed.tell(cell, CellStatus.NEVER_RUN)
                 raise
 
-    def cell_complete(self, cell: Any, cell_index: int | None = None, **_: Any) -> None:
-        """The cell ended well. The next cell's start, or the notebook's end, writes it."""
+    def cell_complete(self, cell: Any, cell_index: int | None = None, **more: Any) -> None:
+        """The cell ended well. The next cell's start, or the notebook's end, writes it.
+
+        Args:
+            cell: The cell.
+            cell_index: Its place.
+            more: `children`, the processes that it started and left running.
+        """
         super().cell_complete(cell, cell_index)
         if cell.cell_type == "code":
-            _tell(cell, CellStatus.COMPLETED, "")
+            executed.tell(cell, CellStatus.COMPLETED, children=list(more.get("children", ())))
+            self.touch([cell_index or 0])
 
     def stopped(self, ending: Ending, index: int | None) -> None:
         """The notebook ends here: say which cell ended how, and which never ran.
@@ -97,19 +117,11 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
         self.ending = Ending(ending.status, redact.text(ending.reason), tuple(map(redact.text, ending.detail)))
         self.nb.metadata.papermill["exception"] = True
         if index is not None:
-            cell = self.nb.cells[index]
-            self.cell_exception(cell, index)
-            super().cell_complete(cell, index)
-            _tell(cell, ending.status, self.ending.reason)
-            if ending.status is not CellStatus.FAILED or not _has_error(cell):
-                cell.outputs.append(_error(self.ending))
-        self._mark_never_run(here=index is None)
+            self.cell_exception(self.nb.cells[index], index)
+            super().cell_complete(self.nb.cells[index], index)
+        executed.stop(self.nb, self.ending, index)
+        self.touch(index for index, _ in executed.code(self.nb))
         self._flush_if_possible()
-
-    def _mark_never_run(self, *, here: bool) -> None:
-        """Mark the cells that never ran; papermill looks for an error, which the first carries if no cell did."""
-        for number, cell in enumerate(cell for cell in self._code() if _status(cell) is CellStatus.NEVER_RUN):
-            cell.outputs = [_error(self.ending)] if here and self.ending and number == 0 else [_never_run()]
 
     def notebook_complete(self, **_: Any) -> None:
         """Write the end. What is pending stays pending."""
@@ -118,76 +130,43 @@ class Record(NotebookExecutionManager):  # type: ignore[misc]  # papermill publi
         told["end_time"] = self.end_time.isoformat()
         told["duration"] = (self.end_time - self.start_time).total_seconds()
         status, reason = (self.ending.status, self.ending.reason) if self.ending else (CellStatus.COMPLETED, "")
-        _tell(self.nb, status, reason)
-        if self.terminated:
-            self.nb.metadata[OURS]["terminated"] = list(self.terminated)
+        executed.tell(self.nb, status, reason, terminated=list(self.terminated), left=list(self.left))
         self.complete_pbar()
         self.cleanup_pbar()
-        self.save()
-        self._flush_if_possible()
+        self.touch(range(len(self.nb.cells)))
+        self.target.close(written=self._flush_if_possible())
 
-    def _flush_if_possible(self) -> None:
+    def _flush_if_possible(self) -> bool:
         """Write at the end. papermill writes once more after us, and its error then reaches the caller."""
         with suppress(StoreError):
-            self.flush()
+            self.flush(whole=True)
+        return not self._changed
 
     def answer(self, signal: int) -> Executed:
         """What the caller is told."""
         cells = tuple(
-            CellRan(index, cell.get("id", ""), _status(cell), cell.metadata.papermill["duration"] or 0.0)
-            for index, cell in enumerate(self.nb.cells)
-            if cell.cell_type == "code"
+            CellRan(
+                index,
+                cell.get("id", ""),
+                executed.status(cell) or CellStatus.NEVER_RUN,
+                cell.metadata.papermill["duration"] or 0.0,
+            )
+            for index, cell in executed.code(self.nb)
         )
         status, reason = (self.ending.status, self.ending.reason) if self.ending else (CellStatus.COMPLETED, "")
-        return Executed(status, cells, reason, self.terminated, signal)
-
-    def _code(self) -> list[Any]:
-        return [cell for cell in self.nb.cells if cell.cell_type == "code"]
+        return Executed(status, cells, reason, self.terminated, self.left, signal)
 
     def _snapshot(self) -> Any:
         """The notebook with a visible word on the cell that runs, since this may be the last that is ever written."""
         shown = nbformat.NotebookNode(self.nb)
-        shown.cells = [_running(cell) if _is_running(cell) else cell for cell in self.nb.cells]
+        index = executed.running(self.nb)
+        if index is not None:
+            shown.cells = list(self.nb.cells)
+            shown.cells[index] = _running(self.nb.cells[index])
         return shown
-
-
-def _is_running(cell: Any) -> bool:
-    return cell.cell_type == "code" and _status(cell) is CellStatus.RUNNING
 
 
 def _running(cell: Any) -> Any:
     since = cell.metadata.papermill["start_time"]
     text = f"running since {since}; if nothing follows, the process that executed this notebook was killed"
-    return nbformat.NotebookNode({**cell, "outputs": [*cell.outputs, _shown(text)]})
-
-
-def _tell(node: Any, status: CellStatus, reason: str) -> None:
-    told = dict(node.metadata.get(OURS, {}), status=status.value, reason=reason)
-    node.metadata[OURS] = {key: value for key, value in told.items() if value}
-
-
-def _status(cell: Any) -> CellStatus:
-    return CellStatus(cell.metadata[OURS]["status"])
-
-
-def _has_error(cell: Any) -> bool:
-    return any(output.output_type == "error" for output in cell.outputs)
-
-
-def _error(ending: Ending) -> Any:
-    """An output that every reader shows in red, and that papermill takes for a failure."""
-    return nbformat.v4.new_output(
-        "error",
-        ename=ending.status.value,
-        evalue=redact.visible(ending.reason),
-        traceback=[redact.visible(line) for line in (f"{ending.status.value}: {ending.reason}", *ending.detail)],
-    )
-
-
-def _never_run() -> Any:
-    return _shown("never run: the run stopped before this cell")
-
-
-def _shown(text: str) -> Any:
-    data = {"text/plain": text, "text/html": f"<em>{html.escape(text)}</em>"}
-    return nbformat.v4.new_output("display_data", data=data)
+    return nbformat.NotebookNode({**cell, "outputs": [*cell.outputs, nbformat.from_dict(executed.note(text))]})

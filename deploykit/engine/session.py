@@ -32,6 +32,30 @@ def members(session: int) -> tuple[Process, ...]:
     return tuple(process for process in _living() if process.pid != session and _session(process.pid) == session)
 
 
+def children(pid: int) -> tuple[Process, ...]:
+    """The processes that this one started itself, cheap enough to ask after every cell; none without /proc."""
+    found: set[int] = set()
+    for listed in (_PROC / str(pid) / "task").glob("*/children"):
+        with suppress(OSError):  # a thread that ended meanwhile
+            found.update(map(int, listed.read_text().split()))
+    return tuple(process for child in sorted(found) if (process := _process(_PROC / str(child))))
+
+
+def marked(mark: str) -> tuple[Process, ...]:
+    """The living processes that inherited a mark `NAME=VALUE`, in whatever session they are; none without /proc.
+
+    Our own guard and rollback are meant to outlive a kernel; the journal tells of them.
+    """
+    return tuple(process for process in _living() if _bears(_PROC / str(process.pid), mark.encode()))
+
+
+def _bears(folder: Path, mark: bytes) -> bool:
+    with suppress(OSError):  # it ended meanwhile, or is not ours to look into
+        ours = b"\0-m\0deploykit" in (folder / "cmdline").read_bytes()
+        return not ours and mark in (folder / "environ").read_bytes().split(b"\0")
+    return False
+
+
 async def end_all(session: int) -> None:
     """End every process of a session whose leader has ended: politely, then for certain."""
     for signum in (signal.SIGTERM, signal.SIGKILL):
@@ -55,12 +79,18 @@ def _living() -> Iterator[Process]:
         yield from _by_ps()
         return
     for folder in _PROC.iterdir():
-        if folder.name.isdecimal():
-            with suppress(OSError):
-                stat = (folder / "stat").read_text(errors="replace")
-                name, rest = stat.split("(", 1)[1].rsplit(")", 1)
-                if rest.split()[0] not in {"Z", "X"}:
-                    yield Process(int(folder.name), name)
+        if folder.name.isdecimal() and (process := _process(folder)):
+            yield process
+
+
+def _process(folder: Path) -> Process | None:
+    """The process of a folder in /proc, if it is alive."""
+    with suppress(OSError):
+        stat = (folder / "stat").read_text(errors="replace")
+        name, rest = stat.split("(", 1)[1].rsplit(")", 1)
+        if rest.split()[0] not in {"Z", "X"}:
+            return Process(int(folder.name), name)
+    return None
 
 
 def _by_ps() -> Iterator[Process]:

@@ -4,46 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from deploykit import settings
+from deploykit.executed import CellStatus
 
 #: The environment variable by which the kernel knows whether effects are wanted.
 MODE = settings.MODE
 Mode = Literal["run", "replay"]
-
-
-class CellStatus(StrEnum):
-    """How a cell, or the whole notebook, ended."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    TIMED_OUT = "timed-out"
-    #: The kernel was gone while the cell ran, or before the first one.
-    DIED = "died"
-    INTERRUPTED = "interrupted"
-    #: `sys.exit()` or `exit()`, whatever its code.
-    EXITED = "exited"
-    NEVER_RUN = "never-run"
-    #: Under way; in a file that nobody writes any more: the executing process was killed.
-    RUNNING = "running"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why a notebook stopped early.
-
-    Attributes:
-        status: The word for it.
-        reason: One line.
-        detail: What the kernel said last, where that helps.
-    """
-
-    status: CellStatus
-    reason: str
-    detail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +42,7 @@ class Executed:
         cells: The code cells, in order.
         error: One line of why it stopped, redacted; empty when it completed.
         terminated: Processes that cells left behind and that were ended with the kernel.
+        left: Processes that cells started in a session of their own, and that live on: named, and left alone.
         signal: The number of the last signal that came meanwhile, even when it came too late to stop anything, else 0.
     """
 
@@ -80,6 +50,7 @@ class Executed:
     cells: tuple[CellRan, ...] = ()
     error: str = ""
     terminated: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     signal: int = 0
 
 

@@ -229,10 +229,11 @@ def test_status_in_json_has_a_pinned_shape(world: World, run: Run, call: Call) -
     said = json.loads(call("status", "1", "--json").stdout)
     assert list(said) == [
         "run", "number", "release", "status", "sealed", "waiting_for", "rolled_back", "returned", "unknown",
-        "lock", "freeze", "progress", "items", "decisions",
+        "lock", "freeze", "progress", "notebooks", "weights", "guard", "items", "decisions",
     ]  # fmt: skip
     assert (said["run"], said["number"], said["status"], said["sealed"]) == (run.id, 1, "open", False)
     assert said["unknown"] == ["blue-green.traffic/10"]
+    assert (said["notebooks"], said["weights"], said["guard"]) == ([], "whole: blue 0, green 100", "not there")
     assert said["items"][0] == {
         "item": "blue-green.deploy",
         "phase": "blue-green",

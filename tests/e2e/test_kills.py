@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -78,7 +79,13 @@ def test_the_runner_is_killed_and_the_guard_returns_traffic(shifting: Shifting) 
     assert [e.actor.kind for e in returned] == ["guard"]
     statuses = cell_statuses(project.notebook(run, "03_blue_green"))
     assert statuses[-2:] == ["running", "never-run"]
+    known = json.loads(project.call("status", run, "--json").stdout)
+    assert known["weights"] == "whole: blue 0, green 100"
+    (told,) = known["notebooks"]
+    assert "died" in told
+    assert 'phase.act("blue-green.traffic")' in told
     nothing_twice(project, run)
+    assert any(e.data.get("status") == "died" for e in project.events(run) if e.type is Type.NOTEBOOK_ARCHIVED)
 
 
 def test_a_resume_before_the_guard_acts_goes_on_where_it_was(project: Project) -> None:

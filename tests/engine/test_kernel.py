@@ -125,7 +125,7 @@ def test_no_folder_is_a_usage_fault(bench: Bench, monkeypatch: pytest.MonkeyPatc
 def test_a_kernel_that_cannot_be_ended_is_not_a_completed_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = Kernel.stop
 
-    async def fail(self: Kernel, *, at_once: bool) -> tuple[str, ...]:
+    async def fail(self: Kernel, *, at_once: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         await stop(self, at_once=at_once)
         raise RuntimeError("it is still there")
 
@@ -139,20 +139,39 @@ def test_a_kernel_that_cannot_be_ended_is_not_a_completed_run(bench: Bench, monk
 @pytest.mark.parametrize("end", ["", "; os.kill(os.getpid(), 9)"])
 def test_a_child_does_not_outlive_the_kernel_unseen(bench: Bench, end: str) -> None:
     bench.write(
-        "import os, subprocess\n"
+        "import os, subprocess",
         "child = subprocess.Popen(['sleep', '600'])\n"
         "group = subprocess.Popen(['sleep', '601'], process_group=0)\n"
-        "guard = subprocess.Popen(['sleep', '602'], start_new_session=True)\n"
-        f"open('pids', 'w').write(f'{{child.pid}} {{group.pid}} {{guard.pid}}'){end}"
+        "apart = subprocess.Popen(['sleep', '602'], start_new_session=True)\n"
+        "open('pids', 'w').write(f'{child.pid} {group.pid} {apart.pid}')",
+        f"1{end}",
     )
     answer = execute(bench.source, bench.target, {}, mode="run")
-    child, group, guard = map(int, (bench.folder / "pids").read_text().split())
+    child, group, apart = map(int, (bench.folder / "pids").read_text().split())
     assert set(answer.terminated) == {f"sleep (pid {child})", f"sleep (pid {group})"}
     assert not psutil.pid_exists(child) or gone(psutil.Process(child))
     assert not psutil.pid_exists(group) or gone(psutil.Process(group))
-    assert psutil.Process(guard).is_running()
-    psutil.Process(guard).kill()
-    assert set(bench.read()["metadata"]["deploykit"]["terminated"]) == set(answer.terminated)
+    assert psutil.Process(apart).is_running()
+    psutil.Process(apart).kill()
+    told = bench.read()["metadata"]["deploykit"]
+    assert set(told["terminated"]) == set(answer.terminated)
+    if sys.platform == "linux":  # elsewhere nobody tells what a process was given
+        assert tuple(told["left"]) == answer.left == (f"sleep (pid {apart})",)
+        names = [cell["metadata"]["deploykit"].get("children", []) for cell in bench.code()]
+        assert names == [[], [f"sleep (pid {pid})" for pid in (child, group, apart)], []]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells what a process was given")
+def test_our_own_guard_is_no_stray(bench: Bench) -> None:
+    (bench.folder / "deploykit").mkdir()
+    (bench.folder / "deploykit" / "guard.py").write_text("import time; time.sleep(600)")
+    guard = "[sys.executable, '-m', 'deploykit.guard'], start_new_session=True"
+    bench.write(f"import subprocess, sys; print(subprocess.Popen({guard}).pid)")
+    answer = execute(bench.source, bench.target, {}, mode="run", env={"PYTHONPATH": str(bench.folder)})
+    pid = int(bench.code()[0]["outputs"][0]["text"][0])
+    assert psutil.Process(pid).is_running()
+    psutil.Process(pid).kill()
+    assert answer.left == ()
 
 
 def test_nothing_outlives_an_executing_process_that_was_killed(bench: Bench, until: Until) -> None:

@@ -7,8 +7,10 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
+from deploykit import executed
 from deploykit.engine import CellStatus, execute
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     Until = Callable[[Callable[[], object]], None]
 
+CHILD = "import subprocess; open('child', 'w').write(str(subprocess.Popen(['sleep', '600']).pid))\n"
 BUSY = "print('busy', flush=True)\nopen('said', 'w').close()\nimport time\ntime.sleep(60)"
 DEAF = """
 print('busy', flush=True)
@@ -30,6 +33,11 @@ while True:
         print('no', flush=True)
 """
 BARE = ("-m", "papermill", "in.ipynb", "out/out.ipynb", "--no-progress-bar")
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether it ended; a zombie has, too."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def send(bench: Bench, until: Until, *signals: signal.Signals) -> threading.Thread:
@@ -56,14 +64,24 @@ class TestBarePapermill:
         process.communicate(timeout=30)
         assert bench.theirs() == ["completed"] * 3
 
-    def test_loses_what_a_cell_said_before_a_termination(self, bench: Bench, until: Until) -> None:
-        bench.write("1", BUSY, "2")
+    @pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGKILL])
+    def test_loses_what_a_cell_said_and_leaves_its_child_after_a_kill(
+        self, bench: Bench, until: Until, one: signal.Signals
+    ) -> None:
+        bench.write("1", CHILD + BUSY, "2")
         process = bench.start(*BARE)
         until((bench.folder / "said").exists)
-        process.terminate()
-        process.communicate(timeout=30)
+        child = psutil.Process(int((bench.folder / "child").read_text()))
+        kernel = child.parent()
+        assert kernel is not None
+        process.send_signal(one)
+        process.wait(timeout=30)
         assert bench.theirs() == ["completed", "running", "pending"]
         assert bench.shown(1) == "[]"
+        until(lambda: gone(kernel))
+        assert not gone(child)
+        child.kill()
+        process.communicate()
 
 
 class TestEngine:
@@ -100,15 +118,21 @@ class TestEngine:
         assert bench.ours() == ["never-run"] * 2
         assert "SIGTERM came" in bench.shown(0)
 
-    def test_a_kill_leaves_a_whole_file_in_which_the_cell_runs(self, bench: Bench, until: Until) -> None:
-        bench.write("1", BUSY, "2")
+    def test_a_kill_leaves_a_whole_file_that_is_mended_and_ends_the_child(self, bench: Bench, until: Until) -> None:
+        bench.write("1", CHILD + BUSY, "2")
         process = bench.start("-c", bench.RUN)
         until(lambda: bench.running(1, "busy"))
+        child = psutil.Process(int((bench.folder / "child").read_text()))
         process.kill()
         process.communicate(timeout=30)
         assert bench.ours() == ["completed", "running", "never-run"]
         assert bench.read()["metadata"]["deploykit"]["status"] == "running"
         assert "the process that executed this notebook was killed" in bench.shown(1)
+        executed.mend(bench.target)
+        assert bench.ours() == ["completed", "died", "never-run"]
+        assert bench.theirs() == ["completed", "failed", "pending"]
+        assert "busy" in bench.shown(1)
+        until(lambda: gone(child))
 
     def test_another_thread_executes_without_hearing_signals(self, bench: Bench) -> None:
         bench.write("1")

