@@ -23,7 +23,7 @@ LIMITS: Mapping[str, tuple[int, float]] = {
 RIGHTS = frozenset(
     {
         "timeseries_query", "monitors_read", "monitors_downtime", "logs_read_data", "events_read", "slos_read",
-        "notebooks_write", "dora_deployment_write",
+        "notebooks_write", "dora_deployment_write", "metrics_read",
     }
 )  # fmt: skip
 
