@@ -20,18 +20,24 @@ _NO_STORE = (StoreError, BrokenRecordError)
 SEAL = "SHA256SUMS.sig"
 
 
-def traffic_back(run: Run, reason: str) -> Json:
+def traffic_back(run: Run, reason: str, *, database: bool = False) -> Json:
     """`deploykit rollback`, and the judge's: take the fence without asking, and send traffic back to live.
 
     The intent goes to the journal, else to the spool, else to stderr; the effect does not wait for any of them, nor for
     another process that keeps the store busy.
+
+    Args:
+        run: The run.
+        reason: Why.
+        database: Whether its migrations are to be taken back, too. That is never asked for by a machine.
 
     Raises:
         RollbackIncompleteError: The router could not be made to.
     """
     with run.store.hurry():
         try:
-            run.append(Type.ROLLBACK_ASKED, data={"reason": reason})
+            asked: Json = {"reason": reason, "database": True} if database else {"reason": reason}
+            run.append(Type.ROLLBACK_ASKED, data=asked)
             run.take_lock(by_force=True)
         except _NO_STORE:
             return without_store(run.settings, run.plan, run.actor, reason)

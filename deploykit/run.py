@@ -321,6 +321,8 @@ class Run:
             "summary": result.summary,
             "mend": result.mend,
             "evidence": self.keep(result.evidence),
+            # There is nothing yet that a person could sign over.
+            **({"gathered": False} if result.evidence.facts.get("gathered") is False else {}),
         }
         return self.append(Type.ITEM_SETTLED, item=result.item, data=data)
 

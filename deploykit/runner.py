@@ -36,8 +36,8 @@ from deploykit.execution.rules import BEFORE_CHANGES, BEFORE_RUN, require_rules
 from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
-from deploykit.journal.state import Status, StepPhase
-from deploykit.model import DecisionKind, Json
+from deploykit.journal.state import State, Status, StepPhase
+from deploykit.model import DecisionKind, Json, Outcome
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
 from deploykit.reconcile import NOTEBOOKS, moved_traffic
@@ -215,9 +215,12 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
     _require_rules_kept(run)
     waited_for = waiting(run, phase.id)
     if waited_for:
-        signs = "; ".join(f"deploykit sign {run.plan.number} {item}" for item in waited_for)
-        said = f"{', '.join(waited_for)}: a person has to sign"
-        raise Waiting(said, where=f"phase {phase.id}", mend=f"{signs}; then deploykit resume {run.plan.number}")
+        ready = [item for item in waited_for if state.gathered(item)]
+        early = [f"{item}: {state.items[item].summary}" for item in waited_for if item not in ready]
+        said = [f"{', '.join(ready)}: a person has to sign"] if ready else []
+        does = [f"deploykit sign {run.plan.number} {item}" for item in ready]
+        mend = "; ".join([*does, f"then deploykit resume {run.plan.number}"])
+        raise Waiting("; ".join([*said, *early]), where=f"phase {phase.id}", mend=mend)
     if moved_traffic(state.steps):
         mend = f"`deploykit rollback {run.id}`, or `deploykit resume {run.id}` to look again"
         raise Waiting(f"{_shut(run, phase)}; the candidate has all traffic", where=run.id, mend=mend)
@@ -232,9 +235,13 @@ def waiting(run: Run, phase: str) -> tuple[str, ...]:
     """The sign-offs that a phase waits for, where nothing else keeps its gate shut but what comes after them."""
     state = run.state()
     shut = [item for item in checklist().gate(phase) if not state.opens(item.id)]
-    asked = tuple(item.id for item in shut if state.gathered(item.id))
+    asked = tuple(item.id for item in shut if not item.automated and _inconclusive(state, item.id))
     others = [item for item in shut if item.id not in asked and item.id in state.items]
     return () if others else asked
+
+
+def _inconclusive(state: State, item: str) -> bool:
+    return item in state.items and state.items[item].outcome is Outcome.INCONCLUSIVE
 
 
 def _require_no_refusal(run: Run, phase: Phase) -> None:

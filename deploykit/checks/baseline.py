@@ -8,6 +8,7 @@ from statistics import median
 from deploykit import measure
 from deploykit.analysis.habits import quantile
 from deploykit.analysis.judge import Judge
+from deploykit.checks import queries as database_queries
 from deploykit.context import Context
 from deploykit.measure import History
 from deploykit.model import Evidence, Figure, Json, Outcome, Result, Series, Table, sha256
@@ -36,6 +37,8 @@ def recorded(context: Context) -> Result:
     history = measure.recall(context, queries, time.time())
     data = history.csv()
     context.write(measure.FILE, data)
+    if context.environment.database is not None:
+        database_queries.keep(context)
     unset = [name for name in METRICS if name not in queries]
     silent = [name for name in queries if name not in SPARSE and not history.recent(name).points]
     evidence = Evidence(

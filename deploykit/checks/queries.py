@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from deploykit.context import Context
 from deploykit.databases import not_set_up, result
-from deploykit.model import Json, Outcome, Result, Table, now
+from deploykit.model import Json, Outcome, Result, Table, canonical, now
 
 ITEM = "watch.database"
+#: Where they are kept, in the run's folder.
+FILE = "data/queries.json"
 #: Calls from which on a mean says something.
 ENOUGH = 20
 #: Statements that are shown in a table, and characters of each.
 SHOWN, LONG = 10, 160
 
 
-def snapshot(context: Context) -> Json:
-    """What the statements took so far: to be kept before the release serves, and given to `query_performance` after.
+def keep(context: Context) -> None:
+    """Write down what the statements took so far, before the release serves; `query_performance` compares with it.
 
     Raises:
         ProviderError: The statistics cannot be read.
     """
     found = context.ports.database.statistics()
     statements: Json = {each.id: [each.calls, each.milliseconds] for each in found.statements}
-    return {"at": now().isoformat(), "since": found.since, "statements": statements}
+    kept: Json = {"at": now().isoformat(), "since": found.since, "statements": statements}
+    context.write(FILE, canonical(kept))
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,8 @@ class Change:
         return self.after / self.before if self.before else 1.0
 
 
-def query_performance(context: Context, before: Json | None = None) -> Result:
-    """No statement with enough calls became too slow, or is new and too slow.
-
-    Args:
-        context: The run.
-        before: What `snapshot` returned before the release served; None where there is none.
+def query_performance(context: Context) -> Result:
+    """No statement with enough calls became too slow, or is new and too slow, since the baseline was recorded.
 
     Raises:
         ProviderError: The statistics cannot be read.
@@ -55,8 +55,9 @@ def query_performance(context: Context, before: Json | None = None) -> Result:
     unset = not_set_up(context, ITEM)
     if unset is not None:
         return unset
+    before = _before(context)
     if before is None:
-        mend = "keep a snapshot before the release serves: it cannot be had afterwards"
+        mend = "let prepare.baseline pass first: what was before cannot be had afterwards"
         return result(ITEM, Outcome.INCONCLUSIVE, "there is no snapshot from before to compare with", {}, mend=mend)
     found = context.ports.database.statistics()
     facts: Json = {"from": before["at"], "to": now().isoformat(), "counted_since": found.since}
@@ -70,6 +71,12 @@ def query_performance(context: Context, before: Json | None = None) -> Result:
         if (change := _change(each.query, known.get(each.id), each.calls, each.milliseconds)) is not None
     ]
     return _judged(context, changes, facts)
+
+
+def _before(context: Context) -> Json | None:
+    """What `keep` wrote, if it did."""
+    kept = context.read(FILE)
+    return json.loads(kept) if kept is not None else None
 
 
 def _change(query: str, before: object, calls: int, total: float) -> Change | None:

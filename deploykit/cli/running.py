@@ -43,15 +43,16 @@ def _forward(found: Run) -> None:
 @click.argument("run", required=False)
 @click.option("--reason", "-m", default="asked for at the shell", help="Why, for the record.")
 @click.option("--traffic-only", is_flag=True, help="Send traffic back, and leave the rest for later.")
+@click.option("--database", is_flag=True, help="Take the run's migrations back, too; else its backup is restored.")
 @click.pass_context
-def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: bool) -> None:
+def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: bool, database: bool) -> None:
     """Send traffic back to live at once; then the platform, the checks, the team and the incident report.
 
     Without RUN: the one run that is open.
     """
     try:
         found = common.find(ctx, run, patience=HURRY) if run else _the_open_one(ctx)
-        _traffic_back(found, reason)
+        _traffic_back(found, reason, database=database)
         if traffic_only:
             return
         from deploykit.runner import roll_back
@@ -71,13 +72,13 @@ def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: boo
         click.echo(f"rolled back: {found.id}. Next: deploykit close {found.plan.number}")
 
 
-def _traffic_back(found: Run, reason: str) -> None:
+def _traffic_back(found: Run, reason: str, *, database: bool) -> None:
     from deploykit.rollback import traffic_back
 
     with suppress(BrokenRecordError):  # a damaged journal keeps no traffic where it is
         if found.state().sealed:
             raise UsageError("the run is sealed", where=found.id, mend="plan the release that you want instead")
-    _tell(found.plan, traffic_back(found, reason))
+    _tell(found.plan, traffic_back(found, reason, database=database))
 
 
 def _without_store(ctx: click.Context, run: str, reason: str, error: StoreError, *, traffic_only: bool) -> None:

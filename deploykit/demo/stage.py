@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from deploykit.errors import DeploykitError, Exit
 from deploykit.journal.events import Actor
 from deploykit.journal.state import State
 from deploykit.journal.store import Store
+from deploykit.model import now
 from deploykit.run import Run
 
 if TYPE_CHECKING:
@@ -69,7 +72,10 @@ class Stage:
         while said is Exit.WAITING or (said is Exit.REFUSED and scenario.overrides):
             if said is Exit.REFUSED:
                 self._sign(scenario.overrides, "--override", "--comment", "payments are down, this mends them")
-            for item in self._waits_for():
+            items = self._waits_for()
+            if said is Exit.WAITING and not items:
+                self._wait()
+            for item in items:
                 self._sign(item, "--comment", "looked at it")
             said = self.type(None, "resume", self._run)
         if said is not scenario.ends:
@@ -79,6 +85,15 @@ class Stage:
         said: dict[str, Any] = json.loads(self._call("status", self._run, "--json", capture_output=True).stdout)
         items: list[str] = said["to_sign"]
         return items
+
+    def _wait(self) -> None:
+        """Until what is to be signed over can be gathered: the first hour has to be over."""
+        run = self._newest()
+        found = [run.evidence(settled.evidence).facts for settled in run.state().items.values() if not settled.gathered]
+        until = max((datetime.fromisoformat(str(facts["until"])) for facts in found if "until" in facts), default=now())
+        seconds = max((until - now()).total_seconds(), 0.0)
+        click.secho(f"\n(waiting {seconds:.0f} s for the end of the first hour)", dim=True)
+        time.sleep(seconds + 0.5)
 
     def _sign(self, item: str, *words: str) -> None:
         key = APPROVER if item in APPROVALS or "--override" in words else OPERATOR

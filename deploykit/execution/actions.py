@@ -92,7 +92,7 @@ def _go(run: Run, context: Context, item: Item) -> Result:
         raise
     if steps[-1].moves_traffic:
         context.guard.stand_down()
-    return results[-1] if results[-1].item == item.id else _summed_up(run, item, results)
+    return results[-1] if results[-1].item == item.id else _summed_up(run, item, steps, results)
 
 
 def _require_same(run: Run, item: Item, steps: tuple[Step, ...]) -> None:
@@ -286,12 +286,13 @@ def _record(run: Run, item: Item, step: Step, result: Result) -> Result:
     return result
 
 
-def _summed_up(run: Run, item: Item, results: list[Result]) -> Result:
+def _summed_up(run: Run, item: Item, steps: tuple[Step, ...], results: list[Result]) -> Result:
     """The action's own result, from its steps': the worst outcome, the last verdict, and one picture of the whole."""
     outcome = worst([result.outcome for result in results])
     last = results[-1]
     passed = [result.item.rpartition("/")[2] for result in results if result.outcome is Outcome.PASS]
-    summary = f"passed {', '.join(passed)} %" if outcome is Outcome.PASS else last.summary
+    unit = " %" if steps[-1].moves_traffic else ""
+    summary = f"passed {', '.join(passed)}{unit}" if outcome is Outcome.PASS else last.summary
     rows = tuple((r.item.rpartition("/")[2], r.outcome.value, r.summary) for r in results)
     evidence = Evidence(
         tables=(Table(title="Steps", columns=("step", "outcome", "what was seen"), rows=rows),),

@@ -34,7 +34,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Settled:
-    """An item's recorded outcome; the evidence lies in the archive under its hash."""
+    """An item's recorded outcome; the evidence lies in the archive under its hash.
+
+    Attributes:
+        gathered: Of a sign-off: whether there is something to sign over by now.
+    """
 
     item: str
     outcome: Outcome
@@ -43,6 +47,7 @@ class Settled:
     evidence: str
     seq: int
     at: str
+    gathered: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ class State:
         """Whether a sign-off's evidence lies ready to be signed over."""
         settled = self.items.get(item)
         asks = any(known.id == item and known.kind is Kind.SIGN_OFF for known in checklist().item)
-        return asks and settled is not None and settled.outcome is Outcome.INCONCLUSIVE
+        return asks and settled is not None and settled.outcome is Outcome.INCONCLUSIVE and settled.gathered
 
 
 def _step(state: State, event: Event) -> None:
@@ -179,6 +184,7 @@ def _settle(state: State, event: Event) -> None:
         summary=str(data["summary"]),
         mend=str(data["mend"]),
         evidence=str(data["evidence"]),
+        gathered=data.get("gathered") is not False,
         seq=event.seq,
         at=event.at,
     )

@@ -59,9 +59,6 @@ allowed = ["{a.origin}"]
 
 [environments.production.staging]
 url = "{a.staging_url}"
-requests = "sum:shop.requests{{env:staging}}.as_count().rollup(sum, 1)"
-errors = "sum:shop.errors{{env:staging}}.as_count().rollup(sum, 1)"
-slow = "count(v: v>500):shop.latency{{env:staging}}.as_count().rollup(sum, 1)"
 
 [environments.production.colours.green]
 url = "{a.green_url}"
@@ -104,6 +101,10 @@ slow = "count(v: v>500):shop.latency{{env:production,colour:$colour}}.as_count()
 p50 = "p50:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
 p95 = "p95:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
 p99 = "p99:shop.latency{{env:production,colour:$colour}}.rollup(max, 1)"
+cpu = "avg:shop.cpu.percent{{env:production,colour:$colour}}.rollup(avg, 1)"
+memory = "avg:shop.memory.rss{{env:production,colour:$colour}}.rollup(avg, 1)"
+query_time = "avg:shop.db.query.time{{env:production,colour:$colour}}.rollup(avg, 1)"
+staging = {{ "env:production,colour:$colour" = "env:staging" }}
 delay = "2s"
 
 [logs]

@@ -87,11 +87,7 @@ class StagingSettings(Record):
     """`[environments.NAME.staging]`: the copy that this release was tried on.
 
     Attributes:
-        url: Where it answers; its health is asked as the environment's is.
-        requests: Queries for its metrics, as in `[metrics]` but without a colour.
+        url: Where it answers; its health is asked as the environment's is. Its metrics are asked by `[metrics] staging`.
     """
 
     url: Url
-    requests: str = ""
-    errors: str = ""
-    slow: str = ""

@@ -169,11 +169,11 @@ def call(shop: Shop, query: str, times: int = queries.ENOUGH) -> None:
 
 
 @pytest.fixture
-def before(shop: Shop, context: Context) -> Json:
+def before(shop: Shop, context: Context) -> None:
     """The service's one statement was called often, and took no time."""
     shop.ask("CREATE FUNCTION price() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
     call(shop, "SELECT price()")
-    return queries.snapshot(context)
+    queries.keep(context)
 
 
 def slower(shop: Shop, seconds: float) -> None:
@@ -196,12 +196,12 @@ QUERIES: dict[str, Situation] = {
 
 @pytest.mark.parametrize("situation", QUERIES)
 def test_statements_are_held_against_what_they_took_before(
-    shop: Shop, team: World, context: Context, before: Json, situation: str
+    shop: Shop, team: World, context: Context, before: None, situation: str
 ) -> None:
     prepare, outcome, said = QUERIES[situation]
     prepare(shop, team)
     fresh = replace(context, ports=team.context(team.run).ports) if situation == "production down" else context
-    told(looked(queries.query_performance, fresh, before), outcome, said)
+    told(looked(queries.query_performance, fresh), outcome, said)
 
 
 def test_without_a_snapshot_from_before_nothing_is_said(context: Context) -> None:
@@ -218,9 +218,9 @@ def test_a_statement_that_was_fast_enough_may_grow_slower(context: Context) -> N
     assert judged(context, [changed], {}).outcome is FAIL
 
 
-def test_evidence_shows_the_slowest_and_the_most_changed(shop: Shop, context: Context, before: Json) -> None:
+def test_evidence_shows_the_slowest_and_the_most_changed(shop: Shop, context: Context, before: None) -> None:
     call(shop, f"SELECT price() /* {'x' * 400} */")
-    result: Result = queries.query_performance(context, before)
+    result: Result = queries.query_performance(context)
     assert [table.title for table in result.evidence.tables] == ["Slowest since the release", "Most changed"]
     assert max(len(str(row[0])) for table in result.evidence.tables for row in table.rows) <= queries.LONG
     assert context.plan.commit == COMMIT
