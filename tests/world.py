@@ -5,6 +5,7 @@ The fakes come in where the product looks for adapters (`providers.ADAPTERS`), s
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import sys
@@ -110,6 +111,9 @@ class World:
         sends: How the router really splits; None is as its weights say.
         rate: Requests that pass the router between two readings of its counters.
         served: What the metrics answer to a query; None is no points at all.
+        channels: The channels that the chat has.
+        lines: What stands in the logs; a word in quotes finds those whose message has it.
+        turns: Who is on call; `incidents` by key.
         pauses: What happens in the next pauses of the work under way, one a pause.
     """
 
@@ -139,12 +143,11 @@ class World:
     new_issues: dict[str, tuple[Issue, ...]] = field(default_factory=dict)
     fatal_issues: tuple[Issue, ...] = ()
     recorded: dict[tuple[str, str], RecordedDeploy] = field(default_factory=dict)
-    logged: int = 1000
-    log_lines: list[LogLine] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
     turns: list[OnCall] = field(default_factory=lambda: [turn("Ines")])
     incidents: dict[str, Incident] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=dict)
-    channels: set[str] = field(default_factory=lambda: {"deployments", "database-oncall", "infra-oncall"})
+    channels: set[str] = field(default_factory=lambda: {"deployments", "support", "database-oncall", "infra-oncall"})
     pauses: list[Callable[[], None]] = field(default_factory=list)
     guard_calls: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
@@ -398,18 +401,22 @@ class FakeRepository(_Port):
 
 
 class FakeLogs(_Port):
-    """Finds the lines whose status a query names; a query that names none counts everything that was logged."""
+    """Finds the lines that have the words in quotes, and one of the statuses where a query names some."""
 
     def count(self, query: str, start: datetime, end: datetime) -> int:
         self.world.ask("logs.count")
-        return len(self._found(query, start, end)) if "status:" in query else self.world.logged
+        return len(self._found(query, start, end))
 
     def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
         self.world.ask("logs.search")
         return tuple(self._found(query, start, end)[:limit])
 
     def _found(self, query: str, start: datetime, end: datetime) -> list[LogLine]:
-        return [line for line in self.world.log_lines if line.status in query and start <= line.at <= end]
+        words, statuses = re.findall(r'"([^"]*)"', query), query.partition("status:")[2]
+        found = [line for line in self.world.lines if start <= line.at <= end]
+        found = [line for line in found if not statuses or line.status in statuses]
+        found = [line for line in found if all(word in line.message for word in words)]
+        return sorted(found, key=lambda line: line.at, reverse=True)
 
 
 class FakeErrors(_Port):
@@ -482,7 +489,7 @@ class FakeFlags(_Port):
 class FakeChat(_Port):
     def channel(self, name: str) -> str | None:
         self.world.ask("chat.channel")
-        return f"C-{name}" if name in self.world.channels else None
+        return name.removeprefix("#") if name.removeprefix("#") in self.world.channels else None
 
     def find(self, channel: str, run: str, *, kind: str) -> Message | None:
         self.world.ask("chat.find")

@@ -28,6 +28,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from deploykit.sandbox.releases import Release, find_release
 from deploykit.sandbox.serving import QuietServer, make_server
+from deploykit.sandbox.telling import Teller
 
 # Before it closes idle connections it asks the proxy, in its answers, to close them: a request could meet the closing.
 DRAIN_SECONDS = 0.4
@@ -101,6 +102,8 @@ class Behaviour:
 
     def __init__(self, shop: Shop, log: TextIO) -> None:
         self.app, self.release, self.colour, self.log = shop.app(), shop.release, shop.colour, log
+        environment = os.environ.get("RAILWAY_ENVIRONMENT_NAME", "production")
+        self.teller = Teller(os.environ.get("SENTRY_DSN", ""), self.release.tag, environment)
         self.leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,6 +153,8 @@ class Behaviour:
             "ms": round(seconds * 1000, 2),
         }
         self.log.write(json.dumps(line) + "\n")
+        if scope["path"] not in SPARED:
+            self.teller.count(f"{scope['method']} {scope['path']}", status)
 
 
 async def serve(shop: Shop, log: TextIO, private: socket.socket, public: socket.socket) -> None:
@@ -166,11 +171,13 @@ async def serve(shop: Shop, log: TextIO, private: socket.socket, public: socket.
 
     loop.add_signal_handler(signal.SIGUSR1, signalled.set)
     loop.add_signal_handler(signal.SIGTERM, stop)
+    telling = asyncio.create_task(app.teller.run())
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(inner.serve(sockets=[private]))
         await signalled.wait()
         if not app.leaving:
             tasks.create_task(outer.serve(sockets=[public]))
+    telling.cancel()
 
 
 def finish(*servers: QuietServer) -> None:

@@ -85,6 +85,7 @@ class Platform:
     def variables(self, colour: str) -> dict[str, str]:
         """A service's variables at the start."""
         values = {"DATABASE_URL": self.addresses.postgres_dsn, "LOG_LEVEL": "info", "SHOP_CURRENCY": "EUR"}
+        values["SENTRY_DSN"] = self.addresses.sentry_dsn
         return {**values, "SESSION_KEY": f"sandbox-session-key-{colour}"}
 
     async def boot(self) -> None:
