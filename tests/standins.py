@@ -41,9 +41,11 @@ class StandIns:
 
     Attributes:
         folder: Where the authority's certificate is.
+        sentry: What Sentry knows.
     """
 
     folder: Path
+    sentry: sentry_state.Sentry
     taps: dict[str, Tap]
     listeners: dict[str, Listener]
     run: Callable[[Coroutine[Any, Any, None]], None]
@@ -119,7 +121,7 @@ def standing_in(folder: Path) -> Iterator[StandIns]:
     ports = choose_ports(list(taps), {})
     tls = {"pagerduty": certificate}
     listeners = {vendor: Listener(tap, ports[vendor], tls.get(vendor)) for vendor, tap in taps.items()}
-    stand_ins = StandIns(folder, taps, listeners, run)
+    stand_ins = StandIns(folder, tracker, taps, listeners, run)
     stand_ins.mend()
     try:
         yield stand_ins

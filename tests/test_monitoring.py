@@ -294,7 +294,7 @@ def test_any_other_vendor_is_judged_alike(world: World, run: Run) -> None:
     assert monitoring.alerts(context).outcome is Outcome.PASS
     world.watching = [good, Monitor(**{**vars(also), "state": "odd", "word": "Odd"})]
     assert monitoring.alerts(context).outcome is Outcome.INCONCLUSIVE
-    world.log_lines = [LogLine(datetime.now(UTC), "info", "shop", "something else")]
+    world.lines = [LogLine(datetime.now(UTC), "info", "shop", "something else")]
     assert monitoring.logs_arrive(context).outcome is Outcome.FAIL
     world.fail("logs.search", WorldFault.SLOW, *[WorldFault.DOWN] * 10_000)
     assert monitoring.logs_arrive(context).outcome is Outcome.ERROR

@@ -298,3 +298,36 @@ def test_a_time_is_its_number_times_its_unit(number: int, unit: tuple[str, float
 def test_a_time_without_a_known_unit_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="with its unit"):
         types.seconds(value)
+
+
+PAGER = '[pager]\ntoken = "env:P"\nfrom = "d@example.com"\nescalation_policy = "P1"\nservice = "S1"\n'
+ERRORS = '[errors]\norganization = "acme"\nproject = "shop"\ntoken = "env:S"\n'
+
+
+def test_vendors_that_may_be_left_out_are_none_and_contacts_have_their_channels(write: Write) -> None:
+    plain = settings.load(write(WHOLE))
+    assert (plain.errors, plain.pager, plain.flags) == (None, None, None)
+    assert (plain.contacts.database, plain.contacts.infrastructure) == ("database-oncall", "infra-oncall")
+    whole = settings.load(write(f"{WHOLE}\n{PAGER}\n{ERRORS}"))
+    assert whole.pager is not None
+    assert (whole.pager.sender, whole.pager.url) == ("d@example.com", "https://api.pagerduty.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (PAGER + 'url = "http://127.0.0.1:1"', "pager.url"),
+        (PAGER.replace("d@example.com", "somebody"), "pager.from"),
+        (PAGER + "colour = 1", "pager.colour"),
+        (PAGER.replace('"P1"', '"P1/../x"'), "pager.escalation_policy"),
+        (ERRORS + 'release = "v1"', "errors.release"),
+        (ERRORS.replace("acme", "ac/me"), "errors.organization"),
+        (ERRORS.replace("env:S", "secret"), "errors.token"),
+        ('[flags]\ntoken = "env:F"', "flags.url"),
+        ('[[contacts.product]]\nname = "Paula"', "contacts.product.0"),
+        ('[contacts]\nsales = "x"', "contacts.sales"),
+    ],
+)
+def test_a_wrong_key_of_these_vendors_is_named(write: Write, text: str, place: str) -> None:
+    with pytest.raises(UsageError, match=place.replace(".", r"\.")):
+        settings.load(write(f"{WHOLE}\n{text}\n"))

@@ -148,7 +148,7 @@ class World:
         unreported: Queries whose metric nobody ever reported.
         messages: What stands in the chat, with its kind; `answers` are those under a message, by its ts.
         channels: The channels that the chat has.
-        log_lines: What stands in the logs; a word in quotes finds those whose message has it.
+        lines: What stands in the logs; a word in quotes finds those whose message has it.
         watching: The monitors.
         marks: The events that were posted, by key.
         pauses: What happens in the next pauses of the work under way, one a pause.
@@ -192,8 +192,7 @@ class World:
     new_issues: dict[str, tuple[Issue, ...]] = field(default_factory=dict)
     fatal_issues: tuple[Issue, ...] = ()
     deploys: dict[tuple[str, str], RecordedDeploy] = field(default_factory=dict)
-    logged: int = 1000
-    log_lines: list[LogLine] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
     turns: list[OnCall] = field(default_factory=lambda: [turn("Ines")])
     incidents: dict[str, Incident] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=dict)
@@ -564,22 +563,20 @@ class FakeRepository(_Port):
 
 
 class FakeLogs(_Port):
-    """Finds what a query names, a status or quoted words; one that names nothing counts everything that was logged."""
+    """Finds the lines that have the words in quotes, and one of the statuses where a query names some."""
 
     def count(self, query: str, start: datetime, end: datetime) -> int:
         self.world.ask("logs.count")
-        named = "status:" in query or '"' in query
-        return len(self._found(query, start, end)) if named else self.world.logged
+        return len(self._found(query, start, end))
 
     def search(self, query: str, start: datetime, end: datetime, *, limit: int = 100) -> tuple[LogLine, ...]:
         self.world.ask("logs.search")
         return tuple(self._found(query, start, end)[:limit])
 
     def _found(self, query: str, start: datetime, end: datetime) -> list[LogLine]:
-        words = re.findall(r'"([^"]*)"', query)
-        found = [line for line in self.world.log_lines if start <= line.at <= end]
-        if "status:" in query:
-            found = [line for line in found if line.status in query]
+        words, statuses = re.findall(r'"([^"]*)"', query), query.partition("status:")[2]
+        found = [line for line in self.world.lines if start <= line.at <= end]
+        found = [line for line in found if not statuses or line.status in statuses]
         found = [line for line in found if all(word in line.message for word in words)]
         return sorted(found, key=lambda line: line.at, reverse=True)
 

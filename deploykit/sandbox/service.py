@@ -30,6 +30,7 @@ from starlette.types import Message, Receive, Scope, Send
 from deploykit.sandbox.edge import QUERIES, RateLimited, with_cors
 from deploykit.sandbox.releases import Release, find_release
 from deploykit.sandbox.serving import QuietServer, make_server
+from deploykit.sandbox.telling import Teller
 
 # Before it closes idle connections it asks the proxy, in its answers, to close them: a request could meet the closing.
 DRAIN_SECONDS = 0.4
@@ -118,6 +119,8 @@ class Behaviour:
         self.inner, self.release, self.colour, self.log = shop.app(), shop.release, shop.colour, log
         self.app = RateLimited(with_cors(self.inner))
         self.leaked: list[bytes] = []
+        environment = os.environ.get("RAILWAY_ENVIRONMENT_NAME", "production")
+        self.teller = Teller(os.environ.get("SENTRY_DSN", ""), self.release.tag, environment)
         self.leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,6 +181,8 @@ class Behaviour:
             "ms": round(seconds * 1000, 2),
         }
         self.log.write(json.dumps(line) + "\n")
+        if scope["path"] not in SPARED:
+            self.teller.count(f"{scope['method']} {scope['path']}", status)
 
 
 def say(line: str) -> None:
@@ -200,11 +205,13 @@ async def serve(shop: Shop, log: TextIO, private: socket.socket, public: socket.
 
     loop.add_signal_handler(signal.SIGUSR1, signalled.set)
     loop.add_signal_handler(signal.SIGTERM, stop)
+    telling = asyncio.create_task(app.teller.run())
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(inner.serve(sockets=[private]))
         await signalled.wait()
         if not app.leaving:
             tasks.create_task(outer.serve(sockets=[public]))
+    telling.cancel()
 
 
 def finish(*servers: QuietServer) -> None:

@@ -87,7 +87,7 @@ class StagingSettings(Record):
     """`[environments.NAME.staging]`: the copy that this release was tried on.
 
     Attributes:
-        url: Where it answers; its health is asked as the environment's is. Its metrics are asked by `[metrics] staging`.
+        url: Where it answers; its health is asked as the environment's is, its metrics by `[metrics] staging`.
     """
 
     url: Url

@@ -37,7 +37,10 @@ def stand_ins(serving: StandIns) -> Iterator[StandIns]:
 
 @pytest.fixture
 def run(world: World) -> Run:
-    return world.plan(approved=False)
+    """A run whose service logs."""
+    planned = world.plan(approved=False)
+    world.lines.append(log_line("info", "GET /products 200"))
+    return planned
 
 
 @pytest.fixture
@@ -164,7 +167,7 @@ def test_a_fatal_issue_on_the_last_page_is_seen(ask: Ask, stand_ins: StandIns) -
 
 @pytest.mark.parametrize("status", ["emergency", "alert", "critical"])
 def test_a_fatal_log_line_fails_and_is_shown(world: World, run: Run, ask: Ask, status: str) -> None:
-    world.log_lines.append(log_line(status))
+    world.lines.append(log_line(status))
     result = ask(CRITICAL)
     assert result.outcome is Outcome.FAIL
     assert result.evidence.tables[0].rows[0][1:] == (status, "out of memory")
@@ -176,7 +179,7 @@ def test_silence_says_nothing(world: World, ask: Ask, stand_ins: StandIns) -> No
     assert result.outcome is Outcome.INCONCLUSIVE
     assert "no session of the release" in result.summary
     stand_ins.state("sentry", sessions=HEARD)
-    world.logged = 0
+    world.lines = []
     result = ask(CRITICAL)
     assert result.outcome is Outcome.INCONCLUSIVE
     assert "no log line" in result.summary
@@ -190,7 +193,7 @@ def test_a_fatal_issue_fails_even_where_nothing_else_is_heard(ask: Ask, stand_in
 @pytest.mark.parametrize("call", ["logs.count", "logs.search"])
 @pytest.mark.parametrize("fault", [Fault.DOWN, Fault.REJECTED])
 def test_logs_that_cannot_be_looked_at_are_an_error(world: World, ask: Ask, call: str, fault: Fault) -> None:
-    world.log_lines.append(log_line("critical"))
+    world.lines.append(log_line("critical"))
     world.broken[call] = fault
     assert ask(CRITICAL).outcome is Outcome.ERROR
 

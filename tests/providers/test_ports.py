@@ -62,7 +62,7 @@ def fakes(home: Path) -> Outside:
         world.answers[ts] = [Message("infra-oncall", f"{n}", "U2", answer, "", at) for n, answer in enumerate(answers)]
 
     adapters = (FakeLogs(world), FakeMonitors(world), FakeEvents(world), FakeChat(world))
-    return Outside(*adapters, lambda m, at: world.log_lines.append(LogLine(at, "info", "shop", m)), add_monitor, say)
+    return Outside(*adapters, lambda m, at: world.lines.append(LogLine(at, "info", "shop", m)), add_monitor, say)
 
 
 @pytest.fixture(params=["vendors", "fakes"])

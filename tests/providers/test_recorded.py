@@ -180,7 +180,7 @@ def test_recorded_downtimes_are_understood(server: Faults) -> None:
         assert there.mutes == ()
 
 
-def test_recorded_log_lines_are_read_in_pages(server: Faults) -> None:
+def test_recorded_lines_are_read_in_pages(server: Faults) -> None:
     pages = [response for _, response in recordings("datadog", "logs.search.200")]
     # Sorted by name the first page comes last.
     pages = [pages[-1], *pages[:-1]]

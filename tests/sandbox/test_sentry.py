@@ -13,6 +13,7 @@ import pytest
 
 from deploykit.sandbox import Sandbox
 from deploykit.sandbox.addresses import SENTRY_PROJECT_ID, SENTRY_PUBLIC_KEY
+from deploykit.sandbox.releases import LIVE
 
 pytestmark = pytest.mark.sandbox
 HERE = "/api/0/organizations/acme"
@@ -143,6 +144,20 @@ def test_sessions_are_counted_by_release(sentry: httpx.Client) -> None:
     nobody = sentry.get(f"{HERE}/sessions/", params={**asked, "query": "release:none"}).json()
     assert nobody["groups"][0]["totals"] == {"sum(session)": 0}
     assert sentry.get(f"{HERE}/sessions/", params={"field": "p50(x)"}).status_code == 400
+
+
+def test_the_shop_tells_of_the_sessions_of_its_release(box: Sandbox, sentry: httpx.Client, until: Any) -> None:
+    asked = {"field": "sum(session)", "statsPeriod": "1h", "query": f"release:{LIVE}", "environment": "production"}
+
+    def heard() -> int:
+        groups = sentry.get(f"{HERE}/sessions/", params=asked).json()["groups"]
+        return int(groups[0]["totals"]["sum(session)"])
+
+    assert until(heard) > 0
+    before = heard()
+    box.vendors.fault("sentry", status=500)
+    box.vendors.clear("sentry")
+    until(lambda: heard() > before)
 
 
 def test_a_key_that_is_not_active_takes_nothing(box: Sandbox, sentry: httpx.Client) -> None:

@@ -108,6 +108,7 @@ class Platform:
             "RAILWAY_SERVICE_NAME": f"shop-{colour}",
             "RAILWAY_ENVIRONMENT_NAME": "staging" if colour == "staging" else "production",
         }
+        values["SENTRY_DSN"] = self.addresses.sentry_dsn
         # Both colours share it, or a shift of traffic would end every session.
         key = SESSION_KEY if colour in COLOURS else "sandbox-session-key-of-staging"
         return {**values, **provided, "SESSION_KEY": key}

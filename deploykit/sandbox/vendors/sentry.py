@@ -180,17 +180,24 @@ async def ingest(sentry: Sentry, request: Request) -> Response:
 
 
 def span(asked: Any) -> tuple[datetime, datetime]:
-    """The span of time that a request asks for; ninety days where it does not say."""
+    """The span that a request asks for, from the beginning of an interval; ninety days where it does not say."""
     if asked.get("start") and asked.get("end"):
         ends = [datetime.fromisoformat(asked[name]) for name in ("start", "end")]
         start, end = (at if at.tzinfo else at.replace(tzinfo=UTC) for at in ends)
-        return start, end
-    number, unit = (asked.get("statsPeriod") or "90d")[:-1], (asked.get("statsPeriod") or "90d")[-1]
+    else:
+        end = datetime.now(UTC)
+        start = end - period(asked.get("statsPeriod") or "90d")
+    width = period(asked.get("interval") or "1h")
+    return start - (start - datetime.min.replace(tzinfo=UTC)) % width, end
+
+
+def period(text: str) -> timedelta:
+    """A length of time as Sentry takes it: `90d`, `1h`."""
     names = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if not number.isdigit() or unit not in names:
-        raise ValueError("Invalid statsPeriod")
-    now = datetime.now(UTC)
-    return now - timedelta(**{names[unit]: int(number)}), now
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or not int(number) or unit not in names:
+        raise ValueError(f"Invalid period {text}")
+    return timedelta(**{names[unit]: int(number)})
 
 
 def chosen(projects: list[str]) -> bool:
