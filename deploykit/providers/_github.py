@@ -125,7 +125,10 @@ class GithubClient:
         Raises:
             Fault: There is none.
         """
-        requester = self._idle.pop() if self._idle else self._requester()
+        try:
+            requester = self._idle.pop()
+        except IndexError:  # all of them are asking
+            requester = self._requester()
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": VERSION}
 
         def ask() -> tuple[int, dict[str, Any], str]:

@@ -107,11 +107,11 @@ def status(raw: dict[str, Any]) -> Test:
 def check_run(raw: dict[str, Any]) -> Test:
     """A check run: its conclusion, which counts only once it is completed."""
     word = words(raw.get("status"))
-    state = _TESTS.get(word, "unknown") if word != "success" else "unknown"
-    if word == "completed":
-        word = words(raw.get("conclusion"))
-        state = _TESTS.get(word, "unknown")
-        state = "unknown" if state == "pending" else state
+    ended = word == "completed"
+    word = words(raw.get("conclusion")) if ended else word
+    state = _TESTS.get(word, "unknown")
+    if ended is (state == "pending"):
+        state = "unknown"  # neither an end that is none nor a state that is an end is believed
     return Test(name=text(raw.get("name"), "the name of a check run"), state=state, word=word, url=_page(raw))
 
 
