@@ -17,6 +17,7 @@ from deploykit.analysis.constants import (
     LASTING_MOST,
     RATIO_WEIGHTS,
     RATIOS,
+    SEEN_EVENTS,
     SEEN_WINDOWS,
 )
 from deploykit.analysis.metric import Metric, MetricWatch
@@ -172,8 +173,8 @@ class _Lasting:
             return math.inf
         at = self._watch.recent[-1][0]
         usual, most = reference.expect(at)[1], reference.band(at)[1]
-        # A rate of which a window holds no events strays in few windows.
-        told = LASTING_EVENTS * self._watch.seen / self._served
+        # A rate of which a window holds few events strays in few windows.
+        told = SEEN_EVENTS * self._watch.seen / self._served
         return max((1 + LASTING) * reference.scale.value(usual), most, told)
 
 
