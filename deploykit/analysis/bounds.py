@@ -99,7 +99,7 @@ def smallest_seen(rate: float, requests: float, control_requests: float, needed:
         needed: Log evidence, with what the bets' spreading costs.
     """
     most = 1 / rate if rate > 0 else 1.0
-    if growth(most, rate, requests, control_requests) < needed:
+    if most <= 1 or growth(most, rate, requests, control_requests) < needed:
         return math.inf
     low, high = 1.0, most
     for _ in range(60):

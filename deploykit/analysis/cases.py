@@ -12,7 +12,7 @@ from deploykit.analysis.constants import ERRORS_PART, MATTERS
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel, Seen
-from deploykit.analysis.rates import Bucket
+from deploykit.analysis.rates import Bucket, is_count
 from deploykit.model import Answer, Verdict
 
 Points = list[tuple[float, float | None]]
@@ -285,7 +285,7 @@ def _value(value: Any) -> float | None:
 
 def _count(value: Any) -> float:
     number = _value(value)
-    if number is None or number < 0:
+    if number is None or not is_count(number):
         raise CaseError(f"{value!r} is no count")
     return number
 

@@ -93,8 +93,8 @@ SPREADING = 1.5
 #: Where no number of requests is asked for, so many times the rate must have been visible in each critical count,
 #: or an absolute rate of so much, or so many times its limit.
 SEEN_RATIO, SEEN_RATE, SEEN_LIMIT = 5.0, 0.005, 2.0
-#: A worsening that lasts takes so many windows to be seen against the past.
-SEEN_WINDOWS = 5
+#: A worsening that lasts takes so many windows to be seen against the past, with so many events in each.
+SEEN_WINDOWS, SEEN_EVENTS = 5, 20.0
 #: No fewer points of a plain series can pass: they could not have spoken against it either.
 FEWEST_LIVE = 2
 #: When so many looks in a row show no critical metric, the data is late.

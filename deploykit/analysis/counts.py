@@ -17,6 +17,7 @@ from deploykit.analysis.constants import (
     LASTING_MOST,
     RATIO_WEIGHTS,
     RATIOS,
+    SEEN_EVENTS,
     SEEN_WINDOWS,
 )
 from deploykit.analysis.metric import Metric, MetricWatch
@@ -151,7 +152,7 @@ class _Lasting:
         points = [((index + 1) * self._seconds, k / n) for index, (n, k) in sorted(windows.items()) if n > 0]
         self._watch = MetricWatch(Metric("rate", "fraction", matters=LASTING), points)
         self._began: float | None = None
-        self._requests = self._events = 0.0
+        self._requests = self._events = self._served = 0.0
         self.log_e = 0.0
 
     def update(self, at: float, bucket: Bucket) -> None:
@@ -161,6 +162,7 @@ class _Lasting:
         self._events += bucket.events
         if at - self._began >= self._seconds:
             self.log_e = self._watch.update(at, self._events / self._requests)
+            self._served += self._requests
             self._began, self._requests, self._events = at, 0.0, 0.0
 
     @property
@@ -171,7 +173,9 @@ class _Lasting:
             return math.inf
         at = self._watch.recent[-1][0]
         usual, most = reference.expect(at)[1], reference.band(at)[1]
-        return max((1 + LASTING) * reference.scale.value(usual), most)
+        # A rate of which a window holds few events strays in few windows.
+        told = SEEN_EVENTS * self._watch.seen / self._served
+        return max((1 + LASTING) * reference.scale.value(usual), most, told)
 
 
 def _window(past: Sequence[tuple[float, float, float]]) -> float:

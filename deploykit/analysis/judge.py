@@ -13,7 +13,7 @@ from deploykit.analysis.constants import ERRORS_PART
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel, Seen
-from deploykit.analysis.rates import Bucket
+from deploykit.analysis.rates import Bucket, is_count
 from deploykit.model import Answer, Series, Verdict
 
 
@@ -124,7 +124,7 @@ def judge(candidate: Observed, control: Observed | None, bounds: Bounds, now: fl
 
 def _missing(candidate: Observed, bounds: Bounds, now: float) -> str:
     """What keeps the judge from seeing, or nothing."""
-    times = [at for at, value in candidate.requests.points if value is not None]
+    times = [at for at, value in candidate.requests.points if value is not None and is_count(value)]
     if not times or candidate.requests.total <= 0:
         return "no requests of the candidate are known yet"
     age = now - max(times)
@@ -159,10 +159,17 @@ def _since(seen: Observed, after: float | None) -> Observed:
 
 
 def _triples(name: str, seen: Observed) -> list[tuple[float, float, float]]:
-    """Time, requests and events; a count that the vendor does not send is zero where requests were served."""
-    events = {at: value or 0.0 for at, value in getattr(seen, name).points}
-    requests = {at: value for at, value in seen.requests.points if value is not None and value > 0}
-    return [(at, value, min(max(events.get(at, 0.0), 0.0), value)) for at, value in sorted(requests.items())]
+    """Time, requests and events; a count that the vendor does not send is zero where requests were served.
+
+    A bucket in which either is no count (negative, say) is none: rubbish is not "no errors".
+    """
+    events = {at: 0.0 if value is None else value for at, value in getattr(seen, name).points}
+    found = []
+    for at, value in sorted((at, value) for at, value in seen.requests.points if value):
+        counted = events.get(at, 0.0)
+        if is_count(value) and is_count(counted):
+            found.append((at, value, min(counted, value)))
+    return found
 
 
 def _moments(candidate: Observed, control: Observed | None) -> dict[float, dict[str, Seen]]:

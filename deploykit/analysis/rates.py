@@ -32,6 +32,8 @@ from deploykit.analysis.constants import (
 
 #: Overdispersion is the median over so many parts of the past, so that a burst in one of them does not count.
 PARTS = 8
+#: Nobody counts less than this, or more.
+SLIVER, ENDLESS = 1e-6, 1e15
 #: Beginnings younger than this are all kept; of older ones fewer and fewer, and this many at most.
 YOUNG, KEPT = 8, 32
 
@@ -47,9 +49,13 @@ class Bucket:
 
     @property
     def sound(self) -> bool:
-        """Whether all four are counts: finite, and not negative."""
-        counts = (self.requests, self.events, self.control_requests, self.control_events)
-        return all(math.isfinite(count) and count >= 0 for count in counts)
+        """Whether all four are counts of something: not negative, not endless, and not a sliver of one."""
+        return all(map(is_count, (self.requests, self.events, self.control_requests, self.control_events)))
+
+
+def is_count(value: float) -> bool:
+    """Whether a number can be how many there were; sampling may have made it no whole one."""
+    return value == 0 or SLIVER <= value <= ENDLESS
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,12 @@ def resource_figures(measured: dict[str, Series], marks: Marks, before: History 
 
 
 #: Titles of what the settings name with one word.
-WORDS = {"cpu": "CPU", "memory": "Memory", "query_time": "Time of database queries"}
+WORDS = {
+    "requests": "Requests served",
+    "cpu": "CPU",
+    "memory": "Memory",
+    "query_time": "Time of database queries",
+}
 
 
 def _role(context: Context, arm: Arm) -> str:

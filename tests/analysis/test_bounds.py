@@ -55,3 +55,8 @@ def test_evidence_grows_on_average_as_it_is_said_to(control: float) -> None:
     assert growth(3.0, 0.01, 2000.0, 2 * control) == pytest.approx(2 * growth(3.0, 0.01, 1000.0, control))
     assert growth(3.0, 0.01, 1000.0, control) > growth(2.0, 0.01, 1000.0, control) > 0
     assert growth(3.0, 0.0, 1000.0, control) == growth(3.0, 0.1, 0.0, control) == 0.0
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 5.0, 1e300])
+def test_where_nothing_can_be_worse_nothing_would_be_seen(rate: float) -> None:
+    assert smallest_seen(rate, 1e300, 1e-300, 5.0) == math.inf

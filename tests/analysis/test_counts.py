@@ -98,3 +98,9 @@ def test_alone_it_says_what_would_have_been_seen_once_it_looked_for_a_while() ->
     assert watch.lasting == math.inf
     assert 0.02 <= fed(CountWatch(past, controlled=False), Bucket(1000, 11), 60).lasting <= 0.04
     assert fed(CountWatch([], controlled=False), Bucket(1000, 11), 60).lasting == math.inf
+
+
+def test_windows_with_hardly_a_request_show_nothing() -> None:
+    past = [(NOW - 60 * (240 - i), 2.0, 0.0) for i in range(240)]
+    watch = fed(CountWatch(past, controlled=False), Bucket(2, 0), 60, step=60.0)
+    assert watch.lasting > 0.3
