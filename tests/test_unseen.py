@@ -304,7 +304,7 @@ def test_a_store_that_fails_at_any_append_lets_the_run_go_on_when_there_is_room_
     intents = len(world.said(Type.STEP_INTENDED))
     assert len(world.effects) <= intents
     assert act(world, world.again(run), item(name)).outcome is Outcome.PASS
-    assert len(world.effects) == 1
+    assert len(world.effects) == len(set(world.effects)) > 0
 
 
 # --- a lock that was lost while an effect was under way
