@@ -233,9 +233,10 @@ def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
         if step.probe is Unseen.REPEAT:
             mend = f"`deploykit resume {run.id}` does it again under the same key, so it cannot happen twice"
             raise StepUnknownError(f"its end was not seen: {error.what}", where=step.id, mend=mend) from error
-        happened = _has_happened(run, item, step)
-        return None if happened else _failed(step, f"it did not happen: {error.what}", error.mend)
-    run.append(Type.STEP_HAPPENED, item=item.id, step=step.id, op=op, data=facts)
+        if not _has_happened(run, item, step):
+            return _failed(step, f"it did not happen: {error.what}", error.mend)
+    else:
+        run.append(Type.STEP_HAPPENED, item=item.id, step=step.id, op=op, data=facts)
     _require_in_charge(run, item, step, op)
     return None
 

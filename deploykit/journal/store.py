@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -65,6 +66,7 @@ class Store:
 
     def __init__(self, folder: Path, *, patience: float = PATIENCE) -> None:
         self.folder, self.patience = folder, patience
+        self._thread = threading.local()
         with stored(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._engine = sa.create_engine(f"sqlite:///{folder / FILE}", connect_args={"timeout": patience})
@@ -79,7 +81,7 @@ class Store:
     def _begin(self, connection: sa.Connection) -> None:
         """A writer takes the write lock first, so that reading the chain's end and adding to it are one."""
         reading = connection.get_execution_options().get(_READING, False)
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {self.patience * 1000:.0f}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {self._wait() * 1000:.0f}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     @contextmanager
@@ -96,11 +98,16 @@ class Store:
     @contextmanager
     def hurry(self) -> Iterator[None]:
         """Wait for nobody who writes: a rollback goes to the spool instead."""
-        before, self.patience = self.patience, min(HURRY, self.patience)
+        before = getattr(self._thread, "hurried", False)
+        self._thread.hurried = True
         try:
             yield
         finally:
-            self.patience = before
+            self._thread.hurried = before
+
+    def _wait(self) -> float:
+        """How long this thread waits; only the one that rolls back is in a hurry."""
+        return min(HURRY, self.patience) if getattr(self._thread, "hurried", False) else self.patience
 
     def close(self) -> None:
         """Let go of the file."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jupyter_client.manager import start_new_kernel
 
 from deploykit.errors import LockedError, RefusedError, StoreError, UsageError
@@ -343,6 +346,46 @@ def test_a_store_that_another_process_keeps_busy_is_read_and_opened_at_once_and_
         store.append(draft(Type.NOTE_WRITTEN))
     assert time.monotonic() - began < store.patience - HURRY, "the patient would have waited for longer"
     assert store.patience > HURRY
+
+
+# --- any order of events
+
+WORDS = st.sampled_from(["take", "force", "release", "beat", "break", "silence", "intend"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(WORDS, st.sampled_from([RUN, OTHER])), max_size=12))
+def test_whatever_happens_only_the_holder_of_the_newest_fence_begins_an_effect(words: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        fake = Clock()
+        patch.setattr(clock, "read", fake.read)
+        store = with_runs(Path(folder))
+        holder, newest, given_out = "", 0, {RUN: Lock(run=RUN, fence=0, owner="", since="")}
+        given_out[OTHER] = given_out[RUN].model_copy(update={"run": OTHER})
+        for word, run in words:
+            if word == "silence":
+                fake.passes(EXPIRES)
+            elif word == "release":
+                holder = "" if store.release_lock(PLACE, run) else holder
+            elif word == "beat":
+                assert store.beat(PLACE, run) == (holder == run)
+            elif word == "break":
+                with suppress(UsageError, RefusedError):
+                    store.break_lock(PLACE, draft(Type.LOCK_BROKEN, run), EXPIRES)
+                    assert holder == run
+                    holder, newest = "", newest + 1
+            elif word == "intend":
+                ours = holder == run and given_out[run].fence == newest
+                with nullcontext() if ours else pytest.raises(LockedError):
+                    store.append(draft(run=run), fence=given_out[run], place=PLACE)
+            elif word == "force" or holder in {"", run}:
+                given_out[run] = store.take_lock(PLACE, run, "olga", by_force=word == "force")
+                assert given_out[run].fence == newest + (word == "force" or holder != run)
+                holder, newest = run, given_out[run].fence
+            else:
+                with pytest.raises(LockedError):
+                    taken(store, run)
+        store.close()
 
 
 # --- two processes
