@@ -71,7 +71,8 @@ def _killed_in(project: Project, aim: Aim, release: str) -> str:
     project.set(guard='"60s"')
     run = project.plan(release)
     aimed = {**project.environment, **environment(project.home, aim, real=True)}
-    process = subprocess.Popen([*project.command, "run", run], env=aimed, cwd=project.home)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([*project.command, "run", run], env=aimed, cwd=project.home, stderr=quiet)
     assert process.wait(timeout=300) == -signal.SIGKILL
     going_on = ("resume",) if release == "v1.5.0" else ("rollback",)
     done = project.call(*going_on, run)
