@@ -1,11 +1,13 @@
 """Kills: around every step of every action in every way, at a thousand random instants, and in the full sandbox.
 
-`DEPLOYKIT_KILLS` is how many random ones there are.
+`DEPLOYKIT_KILLS` is how many random ones there are. The sandbox takes a deployment for each kill, so half an hour.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +15,11 @@ from random import Random
 
 import pytest
 
-from tests.kills.filed import ACTIONS
+from deploykit.errors import Exit
+from deploykit.journal.events import Type
+from deploykit.sandbox.box import Sandbox
+from tests.e2e.conftest import Project, open_project, until
+from tests.kills.filed import ACTIONS, POINTS, Aim, environment
 from tests.kills.kernels import in_jupyter, under_papermill
 from tests.kills.matrix import Tally, Way, matrix, plainly, survive
 
@@ -46,3 +52,32 @@ def test_random_instants(team_folder: Path, tmp_path: Path) -> None:
     while tally.kills < wanted:
         survive(team_folder, tmp_path / f"team-{tally.runs}", Random(tally.runs), tally)
     say(str(tally))
+
+
+def test_the_full_sandbox(tmp_path: Path) -> None:
+    """v1.5.0 for what goes forward, v1.6.0, which is rolled back by the judge, for what a rollback does."""
+    forward = ["blue-green.deploy", *(f"blue-green.traffic/{share}" for share in (10, 50, 100))]
+    releases = dict.fromkeys(forward, "v1.5.0")
+    releases |= dict.fromkeys([item.id for item in ACTIONS if item.when == "rolled-back"], "v1.6.0")
+    kills = [(Aim(step, point, with_parent=True), release) for step, release in releases.items() for point in POINTS]
+    with Sandbox.start(tmp_path / "sandbox", rate=150, load_seconds=7200) as box:
+        for number, (aim, release) in enumerate(kills):
+            project = open_project(box, tmp_path / f"{number}")
+            say(f"{aim.step}, {aim.point}: {_killed_in(project, aim, release)}")
+
+
+def _killed_in(project: Project, aim: Aim, release: str) -> str:
+    """Run until the kill, go on to the end, and say what was done how often."""
+    project.set(guard='"60s"')
+    run = project.plan(release)
+    aimed = {**project.environment, **environment(project.home, aim, real=True)}
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([*project.command, "run", run], env=aimed, cwd=project.home, stderr=quiet)
+    assert process.wait(timeout=300) == -signal.SIGKILL
+    going_on = ("resume",) if release == "v1.5.0" else ("rollback",)
+    done = project.call(*going_on, run)
+    assert done.returncode == Exit.DONE, done.stderr
+    happened = [event.step for event in project.events(run) if event.type is Type.STEP_HAPPENED]
+    assert len(happened) == len(set(happened)), happened
+    until(lambda: sorted(project.weights().values()) == [0, 100], "whole weights")
+    return f"{len(happened)} effects, each once; weights {project.weights()}"

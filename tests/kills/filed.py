@@ -119,24 +119,27 @@ def enter(home: Path, patch: pytest.MonkeyPatch) -> Disk:
     patch.setattr(Context, "look_every", 0.002)
     patch.setattr(phase_module, "GuardProcess", lambda _run: FakeGuard(world))
     patch.setattr(live.Display, "_draw", lambda *_: None)
-    patch.setattr(Store, "append", _acknowledging(Store.append, disk))
+    patch.setattr(Store, "append", _acknowledging(Store.append, home / "acknowledged", lambda: disk.aim))
     return disk
 
 
 def enter_by_environment() -> None:
     """The same for a process that another one started: its `sitecustomize` calls this."""
     told = json.loads(os.environ[VARIABLE])
-    disk = enter(Path(told["home"]), pytest.MonkeyPatch())
-    disk.aim = Aim(**told["aim"]) if told["aim"] else None
+    home, aim, patch = Path(told["home"]), Aim(**told["aim"]) if told["aim"] else None, pytest.MonkeyPatch()
+    if told["real"]:
+        patch.setattr(Store, "append", _acknowledging(Store.append, home / "acknowledged", lambda: aim))
+    else:
+        enter(home, patch).aim = aim
 
 
-def environment(home: Path, aim: Aim | None) -> dict[str, str]:
-    """What a process started with this knows."""
+def environment(home: Path, aim: Aim | None, *, real: bool = False) -> dict[str, str]:
+    """What a process started with this knows; one in the real sandbox has its aim only."""
     site = home / "site"
     site.mkdir(exist_ok=True)
     program = "import tests.kills.filed; tests.kills.filed.enter_by_environment()"
     (site / "sitecustomize.py").write_text(program, "utf-8")
-    told = {"home": str(home), "aim": vars(aim) if aim else None}
+    told = {"home": str(home), "aim": vars(aim) if aim else None, "real": real}
     return {
         VARIABLE: json.dumps(told),
         "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]),
@@ -144,27 +147,25 @@ def environment(home: Path, aim: Aim | None) -> dict[str, str]:
     }
 
 
-def _acknowledging(append: Callable[..., Event], disk: Disk) -> Callable[..., Event]:
+def _acknowledging(
+    append: Callable[..., Event], acknowledged: Path, aimed: Callable[[], Aim | None]
+) -> Callable[..., Event]:
     """The store's own append, which writes down outside what it acknowledged, and dies at the aim."""
-    acknowledged = disk.file.with_name("acknowledged")
 
-    def meets(draft: Draft, moment: str) -> bool:
-        aim = disk.aim
-        return aim is not None and (draft.step or draft.item, draft.type, moment) == (aim.step, *POINTS[aim.point])
-
-    def die() -> None:
-        if disk.aim is not None and disk.aim.with_parent:
-            os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), disk.aim.signal if disk.aim else signal.SIGKILL)
+    def die_if_met(draft: Draft, moment: str) -> None:
+        aim = aimed()
+        if aim and (draft.step or draft.item, draft.type, moment) == (aim.step, *POINTS[aim.point]):
+            if aim.with_parent:
+                acknowledged.with_name("dying").write_text(str(os.getpid()))
+                os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), aim.signal)
 
     def appended(store: Store, draft: Draft, *rest: Any, **named: Any) -> Event:
-        if meets(draft, "before"):
-            die()
+        die_if_met(draft, "before")
         event = append(store, draft, *rest, **named)
         with acknowledged.open("ab", buffering=0) as stream:
             stream.write(f"{event.run} {event.seq} {event.hash}\n".encode())
-        if meets(draft, "after"):
-            die()
+        die_if_met(draft, "after")
         return event
 
     return appended

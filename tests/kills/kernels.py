@@ -7,11 +7,13 @@ import os
 import queue
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
@@ -35,7 +37,16 @@ def under_papermill(filed: Filed, item: Item, aim: Aim) -> bool:
 
     # Nobody is left to clear this away.
     with tempfile.TemporaryDirectory(prefix="dk-") as folder:
-        return was_killed(fork(work))
+        return was_killed(fork(work)) and gone(int((filed.home / "dying").read_text("utf-8")))
+
+
+def gone(pid: int) -> bool:
+    """Wait for the end of a process that dies a moment after the one that started it."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+    return True
 
 
 def in_jupyter(filed: Filed, item: Item, aim: Aim) -> bool:
