@@ -32,6 +32,7 @@ def play(
     port: int | None = None,
     rate: float = 200.0,
     pace: Pace | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> tuple[Path, ...]:
     """Start the sandbox and play scenarios in it, one after the other.
 
@@ -42,6 +43,7 @@ def play(
         port: Where the shop answers; else a free port.
         rate: Requests a second through the proxy.
         pace: How fast the runbook passes.
+        left_out: Items that these performances leave out.
 
     Returns:
         The folders of the runs.
@@ -67,6 +69,8 @@ def play(
             file = write_project(home, box.addresses, archive=archive, runbooks=runbooks, pace=pace)
             box.vendors.state("datadog", history=rate)  # or there would be no usual to hold the release against
             box.wait_for_metrics()
+            with file.open("a") as stream:
+                stream.write("\n[left_out]\n" + "".join(f'"{item}" = "not what is shown"\n' for item in left_out))
             stage = Stage(file, box, pace)
             for number, name in enumerate(names, start=1):
                 stage.play(_said(number, len(names), find(name)), find(name))
