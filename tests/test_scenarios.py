@@ -37,7 +37,7 @@ def test_a_scenario_names_what_there_is(scenario: Scenario) -> None:
     assert find_release(scenario.release) is not None
     assert scenario.outcomes
     for item, outcome in scenario.outcomes.items():
-        assert checklist().find(item)
+        assert checklist().find(item).id == item
         assert Outcome(outcome)
     if scenario.overrides:
         assert checklist().find(scenario.overrides).id.startswith("rule.")

@@ -24,7 +24,7 @@ __all__ = ["ACTS", "SCENARIOS", "play"]
 ACTS = ("healthy", "errors")
 
 
-def play(
+def play(  # noqa: PLR0913 - each is an option
     home: Path,
     names: tuple[str, ...] = ACTS,
     *,

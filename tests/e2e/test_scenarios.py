@@ -1,4 +1,4 @@
-"""Every scenario of the demo, as a person would play it, each in a sandbox of its own; `play` insists on how it ends."""
+"""Every scenario of the demo, as a person plays it, each in a sandbox of its own; `play` insists on how it ends."""
 
 from __future__ import annotations
 
