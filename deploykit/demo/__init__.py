@@ -65,6 +65,7 @@ def play(
         folder, ports = home / "sandbox", {"proxy": port} if port else {}
         with Sandbox.start(folder, rate=rate, postgres_dsn=postgres_dsn, load_seconds=900, ports=ports) as box:
             file = write_project(home, box.addresses, archive=archive, runbooks=runbooks, pace=pace)
+            box.wait_for_metrics()
             stage = Stage(file, box, pace)
             for number, name in enumerate(names, start=1):
                 stage.play(_said(number, len(names), find(name)), find(name))
