@@ -270,7 +270,10 @@ def test_runs_are_listed_newest_first_also_when_a_folder_was_moved_away(world: W
 def test_the_checklist_is_listed_without_our_insides(call: Call) -> None:
     listed = json.loads(call("checklist", "--json").stdout)
     assert [item["id"] for item in listed] == [item.id for item in checklist().item]
-    assert set(listed[0]) == {"id", "phase", "kind", "title", "proof", "provider", "touches", "when"}
+    assert set(listed[0]) == {
+        "id", "phase", "kind", "title", "proof", "provider", "touches", "production", "after", "watched", "when",
+        "automated",
+    }  # fmt: skip
     assert call("checklist").stdout.splitlines()[0].split() == ["item", "kind", "proof"]
 
 
