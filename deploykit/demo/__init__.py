@@ -56,8 +56,8 @@ def play(  # noqa: PLR0913 - each is an option
         from deploykit.sandbox import Sandbox, SandboxError  # noqa: PLC0415 - an extra
         from deploykit.sandbox.project import Pace, write_project  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
-        mend = "pip install 'deploykit-runbooks[sandbox]'"
-        raise UsageError(f"the sandbox is not installed: {error.name} is missing", mend=mend) from error
+        missing = f"the sandbox is not installed: {error.name} is missing"
+        raise UsageError(missing, mend="pip install 'deploykit-runbooks[sandbox]'") from error
     began, pace = time.monotonic(), pace or Pace()
     # A folder of its own for each performance: a lock or a journal of one that was broken off is in nobody's way.
     home = home.resolve() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -72,14 +72,13 @@ def play(  # noqa: PLR0913 - each is an option
             with file.open("a") as stream:
                 stream.write("\n[left_out]\n" + "".join(f'"{item}" = "not what is shown"\n' for item in left_out))
             stage = Stage(file, box, pace)
-            for number, name in enumerate(names, start=1):
-                stage.play(_said(number, len(names), find(name)), find(name))
+            for number, scenario in enumerate(map(find, names), start=1):
+                stage.play(_said(number, len(names), scenario), scenario)
     except SandboxError as error:
         raise UsageError(str(error), where="sandbox") from error
     title(f"It is over, after {time.monotonic() - began:.0f} s. What is left to look at:")
     for run in stage.archived:
-        click.echo(f"  {run / 'report.html'}")
-        click.echo(f"  {run / 'notebooks'}")
+        click.echo(f"  {run / 'report.html'}\n  {run / 'notebooks'}")
     return tuple(stage.archived)
 
 
