@@ -25,7 +25,7 @@ SEEDED = (
     ("latency", "query alert", "Shop is slow",
      "avg(last_5m):p95:shop.latency{env:production,service:shop} > 500", "The shop is slow. @pagerduty-shop"),
     ("memory", "query alert", "Shop takes memory",
-     "avg(last_15m):avg:shop.memory{env:production,service:shop} by {colour} > 400000000",
+     "avg(last_15m):avg:shop.memory.rss{env:production,service:shop} by {colour} > 400000000",
      "The shop takes more and more memory. @slack-infra-oncall"),
     ("logs", "log alert", "Shop logs errors",
      'logs("service:shop status:error env:production").index("*").rollup("count").last("5m") > 100',
