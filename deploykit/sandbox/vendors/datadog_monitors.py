@@ -237,7 +237,7 @@ def summary(held: Fields) -> Fields:
         "classification": "log" if held["type"] == "log alert" else "metric",
         "creator": CREATOR,
         "last_triggered_ts": None,
-        "metrics": re.findall(r"shop\.\w+", held["query"]),
+        "metrics": re.findall(r"shop(?:\.\w+)+", held["query"]),
         "notifications": [{"handle": handle, "name": handle} for handle in handles],
         "org_id": 1,
         "scopes": re.findall(r"\{([^}]*)\}", held["query"])[:1],
