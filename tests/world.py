@@ -149,6 +149,8 @@ class World:
         messages: What stands in the chat, with its kind; `answers` are those under a message, by its ts.
         channels: The channels that the chat has.
         lines: What stands in the logs; a word in quotes finds those whose message has it.
+        contents: What the database holds; `backups` are those of it, `aside` the names of what a restore took away,
+            and `findings` what its migrations' linter says.
         watching: The monitors.
         marks: The events that were posted, by key.
         pauses: What happens in the next pauses of the work under way, one a pause.
@@ -198,6 +200,10 @@ class World:
     flags: dict[str, bool] = field(default_factory=dict)
     channels: set[str] = field(default_factory=lambda: {"deployments", "support", "database-oncall", "infra-oncall"})
     answers: dict[str, list[Message]] = field(default_factory=dict)
+    contents: Contents = Contents("0001", {"public.orders": 7}, ("TABLE public.orders | id bigint",))  # noqa: RUF009 - frozen
+    backups: list[Backup] = field(default_factory=list)
+    aside: set[str] = field(default_factory=set)
+    findings: tuple[Finding, ...] = ()
     watching: list[Monitor] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
     pauses: list[Callable[[], None]] = field(default_factory=list)
@@ -262,12 +268,12 @@ class World:
         return self.home / "keys" / name
 
     def plan(self, *, approved: bool = True, begin: str = "blue-green", rehearse: bool = False) -> Run:
-        """A fresh run of v2, planned by olga and approved by ann, of which the phases before `begin` are over."""
+        """A fresh run of v2, planned by olga; where ann approved it, the phases before `begin` are over."""
         run = planning.make(self.settings(), "production", "v2", SERVICE, rehearse=rehearse)
         self._runs.append(run)
-        for phase in takewhile(lambda phase: phase.id != begin, checklist().phase):
-            run.append(Type.PHASE_ENDED, item=phase.id, data={"result": "passed"})
         if approved:
+            for phase in takewhile(lambda phase: phase.id != begin, checklist().phase):
+                run.append(Type.PHASE_ENDED, item=phase.id, data={"result": "passed"})
             decide(run, "plan", DecisionKind.SIGNED, key=self.key("ann"))
         return run
 
@@ -707,20 +713,13 @@ class FakeDatabase(_Port):
         down=(BEGIN, "ALTER TABLE orders DROP COLUMN note", "UPDATE alembic_version SET version_num='0001'", COMMIT),
     )
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.now = Contents("0001", {"public.orders": 7}, ("TABLE public.orders | id bigint",))
-        self.kept: list[Backup] = []
-        self.aside: set[str] = set()
-        self.findings: tuple[Finding, ...] = ()
-
     def _ask(self, call: str) -> None:
         self.world.ask("database")
         self.world.ask(f"database.{call}")
 
     def contents(self) -> Contents:
         self._ask("contents")
-        return self.now
+        return self.world.contents
 
     def upgrade(self, revision: Revision) -> Applied:
         return self._go("upgrade", revision, revision.before, revision.id)
@@ -730,12 +729,13 @@ class FakeDatabase(_Port):
 
     def _go(self, call: str, revision: Revision, start: str, end: str) -> Applied:
         self._ask(call)
-        if self.now.revision != start:
-            raise Rejected(f"the database is at {self.now.revision}, and {revision.id} starts from {start}")
+        now = self.world.contents
+        if now.revision != start:
+            raise Rejected(f"the database is at {now.revision}, and {revision.id} starts from {start}")
         column = "TABLE public.orders | note text"
-        rest = tuple(line for line in self.now.schema if line != column)
-        new = replace(self.now, revision=end, schema=(*rest, column) if call == "upgrade" else rest)
-        self.world.change(f"database.{call}d", f"{call} {revision.id}", lambda: setattr(self, "now", new))
+        rest = tuple(line for line in now.schema if line != column)
+        new = replace(now, revision=end, schema=(*rest, column) if call == "upgrade" else rest)
+        self.world.change(f"database.{call}d", f"{call} {revision.id}", partial(setattr, self.world, "contents", new))
         return Applied(revision.id, 0.01, ("orders AccessExclusiveLock",))
 
     def revision(self) -> str:
@@ -747,13 +747,13 @@ class FakeDatabase(_Port):
 
     def release(self, release: str, commit: str, *, since: str | None = None) -> Migrations:
         self._ask(f"release {release}")
-        start = self.now.revision if since is None else since
+        start = self.world.contents.revision if since is None else since
         return Migrations(start, "0002", commit, () if start == "0002" else (self.REVISION,))
 
     def lint(self, revisions: tuple[Revision, ...]) -> Linted:
         self._ask("lint")
         known = {revision.id for revision in revisions}
-        return Linted("linter 1", tuple(finding for finding in self.findings if finding.revision in known))
+        return Linted("linter 1", tuple(finding for finding in self.world.findings if finding.revision in known))
 
     def try_out(self, revisions: tuple[Revision, ...]) -> tuple[Applied, ...]:
         self._ask("try_out")
@@ -763,32 +763,34 @@ class FakeDatabase(_Port):
 
     def backups(self) -> tuple[Backup, ...]:
         self._ask("backups")
-        return tuple(reversed(self.kept))
+        return tuple(reversed(self.world.backups))
 
     def back_up(self, name: str) -> Backup:
         self._ask("back_up")
-        if name in {known.name for known in self.kept}:
+        if name in {known.name for known in self.world.backups}:
             raise Rejected(f"{name}.dump is there already")
-        made = Backup(name, 4096, datetime.now(UTC), "5" * 64, self.now)
-        self.world.change("database.backed_up", f"back up {name}", lambda: self.kept.append(made))
+        made = Backup(name, 4096, datetime.now(UTC), "5" * 64, self.world.contents)
+        self.world.change("database.backed_up", f"back up {name}", lambda: self.world.backups.append(made))
         return made
 
     @contextmanager
     def scratch(self, backup: Backup) -> Iterator[Copy]:
         self._ask("scratch")
         copy = FakeDatabase(World(self.world.home))
-        copy.now = backup.contents or self.now
+        copy.world.contents = backup.contents or self.world.contents
         yield copy
 
     def restore(self, backup: Backup, aside: str) -> None:
+        def swap() -> None:
+            self.world.contents = backup.contents or self.world.contents
+            self.world.aside.add(aside)
+
         self._ask("restore")
-        held = backup.contents or self.now
-        self.world.change("database.restored", f"restore {backup.name}", lambda: setattr(self, "now", held))
-        self.aside.add(aside)
+        self.world.change("database.restored", f"restore {backup.name}", swap)
 
     def restored(self, aside: str) -> bool:
         self._ask("restored")
-        return aside in self.aside
+        return aside in self.world.aside
 
     def statistics(self) -> Statistics:
         self._ask("statistics")

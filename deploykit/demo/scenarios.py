@@ -54,7 +54,7 @@ def _slow_first_step(text: str, pace: Pace) -> str:
     """The first step waits for so many requests that the window is over before the second."""
     window = (3 * pace.step + pace.hold) * pace.scale
     text = text.replace(f"requests = {pace.requests} }}", f"requests = {40 * pace.requests} }}", 1)
-    return text.replace('window = "60m"', f'window = "{window:g}s"')
+    return text.replace(f'window = "{pace.window * pace.scale:g}s"', f'window = "{window:g}s"')
 
 
 SCENARIOS = (

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 from deploykit.sandbox.addresses import VENDORS, Addresses
 from deploykit.sandbox.calls import Call, Fault
@@ -115,6 +118,27 @@ class Sandbox:
         settings = Settings(str(folder), rate, load_seconds, ingest_delay, postgres_dsn, dict(ports or {}))
         with keeper(folder) as process:
             yield cls(*introduce(process, settings, folder))
+
+    def wait_for_metrics(self) -> None:
+        """Wait until Datadog has the first points of every metric of the live copy, the gauges last.
+
+        Raises:
+            SandboxError: They do not come.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if all(self._points(metric) for metric in ("shop.requests", "shop.cpu.percent", "shop.memory.rss")):
+                return
+            time.sleep(0.2)
+        raise SandboxError("no points of the live copy", "datadog", "Look at vendors.log; is the rate above zero?")
+
+    def _points(self, metric: str) -> bool:
+        known, now = self.addresses, int(time.time())
+        query = urlencode({"from": now - 60, "to": now + 1, "query": f"avg:{metric}{{env:production,colour:green}}"})
+        keys = {"DD-API-KEY": known.datadog_api_key, "DD-APPLICATION-KEY": known.datadog_app_key}
+        request = Request(f"{known.datadog_url}/api/v1/query?{query}", headers=keys)  # noqa: S310 - its own stand-in
+        with urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - the same
+            return bool(json.load(answer)["series"])
 
     def served(self) -> dict[str, dict[str, Tally]]:
         """What the load was answered, by colour and version; at most a quarter of a second old.

@@ -282,12 +282,12 @@ def test_an_approval_is_proved_again_when_it_is_used(
 
 
 def test_an_attestation_is_bound_to_the_evidence_shown_and_the_operator_may_give_it(run: Run, team: Team) -> None:
-    settle(run, "watch.errors", Outcome.INCONCLUSIVE, Evidence(facts={"errors": 3}))
-    made = decide(run, "watch.errors", SIGNED, key=team.key("olga"))
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE, Evidence(facts={"notes": 3}))
+    made = decide(run, "finish.issues", SIGNED, key=team.key("olga"))
     shown = policy.load(run.folder, made.statement)
     assert shown.namespace is ssh.Namespace.ATTESTATION
-    assert shown.predicate.evidence == (run.state().items["watch.errors"].evidence,)
-    assert shown.subject[1].digest.sha256 == run.state().items["watch.errors"].evidence
+    assert shown.predicate.evidence == (run.state().items["finish.issues"].evidence,)
+    assert shown.subject[1].digest.sha256 == run.state().items["finish.issues"].evidence
 
 
 def test_evidence_that_changed_since_it_was_shown_voids_the_signature(run: Run, team: Team) -> None:

@@ -19,6 +19,7 @@ def upgrade() -> None:
         " CONSTRAINT orders_channel_known CHECK (channel IN ('web', 'phone')))"
     )
     op.execute("INSERT INTO products SELECT n, 'Product ' || n, 100 * n FROM generate_series(1, 50) AS n")
+    op.execute("INSERT INTO orders (product_id, quantity) SELECT 1 + n % 50, 1 FROM generate_series(1, 500) AS n")
 
 
 def downgrade() -> None:
