@@ -64,7 +64,7 @@ class Stage:
         if scenario.undoes:
             self.type(Exit.DONE, "rollback", self._run, "--database", "--reason", "customers miss their orders")
         elif scenario.ends is Exit.FAILED:
-            self.type(Exit.DONE, "abort", self._run, "--reason", "it is for tomorrow")
+            self.type(Exit.DONE, "abort", self._run, "--comment", "it is for tomorrow")
         self._close()
         self._compare(scenario)
 

@@ -120,11 +120,11 @@ def test_a_right_that_a_token_lacks_is_named(
 
 def test_a_scanner_that_is_not_ours_to_read_is_named(project: Project) -> None:
     refused = {"dependabot/alerts": [403, "Resource not accessible by personal access token"]}
-    project.box.vendors.change("github", {"refused": refused})
+    project.box.vendors.state("github", refused=refused)
     try:
         found = asked(project, "github")
     finally:
-        project.box.vendors.restore("github")
+        project.box.vendors.state("github")
     assert [name for name, result in found.items() if result.outcome is not Outcome.PASS] == ["github.dependabot"]
     assert "let github.token read its alerts" in found["github.dependabot"].mend
 
