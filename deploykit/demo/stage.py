@@ -71,14 +71,22 @@ class Stage:
     def _go_on(self, scenario: Scenario) -> None:
         """Run, sign what waits for somebody, and go on, until it ends as it must."""
         said = self.type(None, "run", self._run)
-        while said is Exit.WAITING or (said is Exit.REFUSED and scenario.overrides):
-            if said is Exit.REFUSED:
-                self._sign(scenario.overrides, "--override", "--comment", "payments are down, this mends them")
-            for item in self._waits_for():
-                self._sign(item, "--comment", "looked at it")
+        while said in {Exit.WAITING, Exit.REFUSED}:
+            waited_for = [scenario.overrides] if said is Exit.REFUSED else self._waits_for()
+            if not any(waited_for):
+                break  # nobody's signature would help
+            for item in waited_for:
+                self._sign(item, *self._words(said))
             said = self.type(None, "resume", self._run)
         if said is not scenario.ends:
             raise self._unexpected("run", said, scenario.ends)
+
+    @staticmethod
+    def _words(said: Exit) -> tuple[str, ...]:
+        """How it is signed: over evidence, or breaking the glass."""
+        if said is Exit.REFUSED:
+            return "--override", "--comment", "payments are down, this mends them"
+        return "--comment", "looked at it"
 
     def _waits_for(self) -> list[str]:
         """What is to be signed; what only the first hour keeps back is waited for, and gathered by `sign`."""
