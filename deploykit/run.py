@@ -172,9 +172,8 @@ class Run:
     def take_lock(self, *, by_force: bool = False) -> None:
         """Take the environment for this run, and note it when it was not ours before."""
         before = self.store.lock(*self.place)
-        owner, reason = self.plan.operator or self.actor.id, f"deploys {self.plan.release}"
-        if by_force:
-            reason = f"rolls {self.plan.release} back"
+        owner, release = self.plan.operator or self.actor.id, self.plan.release
+        reason = f"rolls {release} back" if by_force else f"deploys {release}"
         self.lock = self.store.take_lock(self.place, self.id, owner, reason=reason, by_force=by_force)
         if before is None or (before.run, before.fence) != (self.lock.run, self.lock.fence):
             taken_from = before.run if before and before.run != self.id else ""
@@ -313,13 +312,8 @@ class Run:
         settled = self.state().items.get(item)
         if settled is None:
             return None
-        return Result(
-            item=item,
-            outcome=settled.outcome,
-            summary=settled.summary,
-            evidence=self.evidence(settled.evidence),
-            mend=settled.mend,
-        )
+        shown = self.evidence(settled.evidence)
+        return Result(item=item, outcome=settled.outcome, summary=settled.summary, evidence=shown, mend=settled.mend)
 
 
 def read_plan(folder: Path) -> Plan:

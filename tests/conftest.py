@@ -13,7 +13,7 @@ import pytest
 from deploykit import redact
 
 if TYPE_CHECKING:
-    from tests.collected import Collected
+    from tests.standins import StandIns
     from tests.world import World
 
 #: Set in CI: a browser test that would be skipped fails instead.
@@ -67,15 +67,15 @@ def world(team_folder: Path, tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def _stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
-    from tests.collected import running  # noqa: PLC0415 - only for the tests that use it
+def _stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    from tests.standins import standing_in  # noqa: PLC0415 - only for the tests that use it
 
-    with running(tmp_path_factory.mktemp("stand-ins")) as both:
-        yield both
+    with standing_in(tmp_path_factory.mktemp("stand-ins")) as running:
+        yield running
 
 
 @pytest.fixture
-def stand_ins(_stand_ins: Collected) -> Collected:
-    """Datadog's and Slack's stand-ins, as at the start."""
+def stand_ins(_stand_ins: StandIns) -> StandIns:
+    """The vendors' stand-ins, as at the start."""
     _stand_ins.reset()
     return _stand_ins

@@ -24,7 +24,7 @@ from deploykit.journal.events import Type
 from deploykit.model import Json, Outcome
 from deploykit.run import Run
 from deploykit.sandbox.calls import Fault
-from tests.collected import Collected
+from tests.standins import StandIns
 from tests.world import Fault as WorldFault
 from tests.world import World
 
@@ -38,7 +38,7 @@ def run(world: World) -> Run:
 
 
 @pytest.fixture
-def context(world: World, run: Run, stand_ins: Collected) -> Context:
+def context(world: World, run: Run, stand_ins: StandIns) -> Context:
     return world.context(run, ports=stand_ins)
 
 
@@ -62,11 +62,11 @@ def last(action: Action) -> Step:
     return steps(action)[-1]
 
 
-def posted(stand_ins: Collected) -> list[dict[str, Any]]:
-    return stand_ins.workspace.messages[DEPLOYMENTS]
+def posted(stand_ins: StandIns) -> list[dict[str, Any]]:
+    return stand_ins.slack.messages[DEPLOYMENTS]
 
 
-def test_the_announcement_says_what_comes(context: Context, stand_ins: Collected, run: Run) -> None:
+def test_the_announcement_says_what_comes(context: Context, stand_ins: StandIns, run: Run) -> None:
     step = last(Announced(context))
     assert (step.id, step.intent) == ("prepare.announced", {"channel": "deployments", "kind": "announced"})
     assert step.probe() is False
@@ -96,7 +96,7 @@ def test_the_head_is_the_journals(run: Run, context: Context) -> None:
     assert head(replace(context, timeline=lambda: ())) == {"seq": 0, "sha256": ""}
 
 
-def test_a_second_try_finds_the_first_and_posts_nothing(context: Context, stand_ins: Collected) -> None:
+def test_a_second_try_finds_the_first_and_posts_nothing(context: Context, stand_ins: StandIns) -> None:
     first = last(Announced(context)).do("op")
     again = last(Announced(context)).do("op")
     assert again == {"channel": DEPLOYMENTS, "ts": first["ts"], "found": "posted before"}
@@ -104,7 +104,7 @@ def test_a_second_try_finds_the_first_and_posts_nothing(context: Context, stand_
 
 
 @pytest.mark.parametrize("after_effect", [True, False])
-def test_a_lost_reply_is_settled_by_the_probe(context: Context, stand_ins: Collected, *, after_effect: bool) -> None:
+def test_a_lost_reply_is_settled_by_the_probe(context: Context, stand_ins: StandIns, *, after_effect: bool) -> None:
     stand_ins.fault("slack", Fault(reset=True, after=after_effect, times=1, only="chat.postMessage"))
     step = last(Announced(context))
     with pytest.raises(Unreachable, match="Whether the change happened is not known"):
@@ -126,15 +126,15 @@ def test_a_lost_reply_is_settled_by_the_probe(context: Context, stand_ins: Colle
     ],
 )
 def test_what_cannot_be_posted_is_said(
-    context: Context, stand_ins: Collected, differences: dict[str, Any], error: type[Exception], reason: str
+    context: Context, stand_ins: StandIns, differences: dict[str, Any], error: type[Exception], reason: str
 ) -> None:
-    stand_ins.workspace.put(differences)
+    stand_ins.state("slack", **differences)
     with pytest.raises(error, match=reason):
         last(Announced(context)).do("op")
-    assert not any("metadata" in message for known in stand_ins.workspace.messages.values() for message in known)
+    assert not any("metadata" in message for known in stand_ins.slack.messages.values() for message in known)
 
 
-def test_a_message_that_is_gone_is_no_pass(context: Context, stand_ins: Collected) -> None:
+def test_a_message_that_is_gone_is_no_pass(context: Context, stand_ins: StandIns) -> None:
     step = last(Announced(context))
     step.do("op")
     posted(stand_ins).clear()
@@ -145,7 +145,7 @@ def test_a_message_that_is_gone_is_no_pass(context: Context, stand_ins: Collecte
 # --- success
 
 
-def test_success_is_announced_in_the_announcements_thread(context: Context, stand_ins: Collected) -> None:
+def test_success_is_announced_in_the_announcements_thread(context: Context, stand_ins: StandIns) -> None:
     root = last(Announced(context)).do("op")
     step = last(Finished(after(context, ALL)))
     assert step.probe() is False
@@ -169,7 +169,7 @@ def test_success_is_announced_in_the_announcements_thread(context: Context, stan
     ],
 )
 def test_no_success_is_announced_that_was_none(
-    context: Context, stand_ins: Collected, events: list[tuple[str, str, Json]]
+    context: Context, stand_ins: StandIns, events: list[tuple[str, str, Json]]
 ) -> None:
     last(Announced(context)).do("op")
     with pytest.raises(Rejected, match="v2 does not serve all traffic"):
@@ -177,7 +177,7 @@ def test_no_success_is_announced_that_was_none(
     assert len(posted(stand_ins)) == 1
 
 
-def test_success_without_an_announcement_is_refused(context: Context, stand_ins: Collected) -> None:
+def test_success_without_an_announcement_is_refused(context: Context, stand_ins: StandIns) -> None:
     with pytest.raises(Rejected, match="no message of this run in #deployments"):
         last(Finished(after(context, ALL))).do("op")
     assert posted(stand_ins) == []
@@ -190,7 +190,7 @@ def rolled_back(context: Context, reason: str = "8.5 % failed") -> Context:
     return after(context, ("rollback.asked", "", {"reason": reason}))
 
 
-def test_the_post_mortem_is_a_calendar_file_and_a_message(context: Context, stand_ins: Collected, run: Run) -> None:
+def test_the_post_mortem_is_a_calendar_file_and_a_message(context: Context, stand_ins: StandIns, run: Run) -> None:
     file, message = PostMortem(rolled_back(context)).steps()
     assert (file.id, message.id) == ("rollback.post-mortem/calendar", "rollback.post-mortem")
     file.do("op")
@@ -215,7 +215,7 @@ def test_the_post_mortem_is_a_calendar_file_and_a_message(context: Context, stan
     assert (run.folder / CALENDAR).read_bytes() == first
 
 
-def test_the_post_mortem_answers_the_message_of_the_rollback(context: Context, stand_ins: Collected, run: Run) -> None:
+def test_the_post_mortem_answers_the_message_of_the_rollback(context: Context, stand_ins: StandIns, run: Run) -> None:
     root = stand_ins.chat.post("deployments", "rolled back", run=run.id, kind="rolled-back")
     last(PostMortem(rolled_back(context))).do("op")
     assert posted(stand_ins)[-1]["thread_ts"] == root.ts
@@ -244,7 +244,7 @@ HOSTILE = "<!channel> <https://evil.example|ok> *b* & \x1b[31m\u202e\nRun 1, jou
     ],
 )
 def test_text_from_outside_mentions_links_and_forges_nothing(
-    context: Context, stand_ins: Collected, run: Run, make: Callable[[Context], Action]
+    context: Context, stand_ins: StandIns, run: Run, make: Callable[[Context], Action]
 ) -> None:
     redact.learn("hunter2-hunter2")
     stand_ins.chat.post("deployments", "announced", run=run.id, kind="announced")

@@ -63,7 +63,7 @@ def test_a_line_that_is_no_case_is_named_after_those_before_it_were_judged(tmp_p
     assert caught.value.what == "lacks 'metrics'"
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"{}" * 99)[:20]])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"{}" * 99)[:20]], ids=["none", "cut"])
 def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "cases.jsonl.gz"
     path.write_bytes(data)

@@ -17,7 +17,7 @@ from deploykit.model import Outcome, Result
 from deploykit.ports import Answered, Http, LogLine, Monitor, Mute
 from deploykit.run import Run
 from deploykit.sandbox.calls import Fault
-from tests.collected import Collected
+from tests.standins import StandIns
 from tests.world import Fault as WorldFault
 from tests.world import World, answered
 
@@ -37,7 +37,7 @@ HOUR = 3600.0
 class Ports:
     """The stand-ins' adapters, and a service that writes a log line for each request."""
 
-    stand_ins: Collected
+    stand_ins: StandIns
     written: Callable[[str], str | None] = lambda url: f"GET {url} 200"
     status: int = 200
     asked: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Ports:
         message = self.written(url)
         if message is not None:
             entry = {"message": message, "service": "shop", "ddtags": "env:production"}
-            self.stand_ins.organisation.logs.take([entry])
+            self.stand_ins.datadog.logs.take([entry])
         return answered(self.status)
 
     def __getattr__(self, name: str) -> Any:
@@ -67,7 +67,7 @@ def run(world: World) -> Run:
 
 
 @pytest.fixture
-def ports(stand_ins: Collected) -> Ports:
+def ports(stand_ins: StandIns) -> Ports:
     return Ports(stand_ins)
 
 
@@ -132,9 +132,9 @@ ERRORS, LATENCY = "Shop fails requests", "Shop is slow"
     ],
 )
 def test_monitors(
-    context: Context, stand_ins: Collected, differences: dict[str, Any], outcome: Outcome, said: str
+    context: Context, stand_ins: StandIns, differences: dict[str, Any], outcome: Outcome, said: str
 ) -> None:
-    stand_ins.organisation.put(differences)
+    stand_ins.state("datadog", **differences)
     result = look(context, monitoring.alerts)
     assert said in result.summary
     assert result.outcome is outcome
@@ -154,7 +154,7 @@ BROKEN = [
 @pytest.mark.parametrize(("fault", "said"), BROKEN)
 def test_what_cannot_be_asked_is_an_error(
     context: Context,
-    stand_ins: Collected,
+    stand_ins: StandIns,
     monkeypatch: pytest.MonkeyPatch,
     check: Callable[[Context], Result],
     fault: Fault | None,
@@ -162,28 +162,26 @@ def test_what_cannot_be_asked_is_an_error(
 ) -> None:
     monkeypatch.setattr("deploykit.providers._errors.sleep", lambda _seconds: None)
     stand_ins.fault("datadog", fault)
-    if fault is None:
-        stand_ins.down.add("datadog")
     result = look(context, check)
     assert result.outcome is Outcome.ERROR
     assert said in result.summary
     assert result.mend
 
 
-def test_many_pages_of_monitors_and_downtimes_are_read(context: Context, stand_ins: Collected) -> None:
+def test_many_pages_of_monitors_and_downtimes_are_read(context: Context, stand_ins: StandIns) -> None:
     tags = ["service:shop", "env:production", "alert:latency"]
     many = {f"more-{n}": {"tags": tags, "message": "@x", "name": f"more {n}"} for n in range(120)}
     downtimes = [{"tags": ["service:other"]} for _ in range(130)] + [{"monitor": "more-119"}]
-    stand_ins.organisation.put({"monitors": many, "downtimes": downtimes})
+    stand_ins.state("datadog", monitors=many, downtimes=downtimes)
     result = monitoring.alerts(context)
     assert result.outcome is Outcome.FAIL
     assert result.summary.startswith("more 119: downtime for *")
     assert len(result.evidence.tables[0].rows) == 122
 
 
-def test_a_hostile_monitor_is_data(context: Context, stand_ins: Collected) -> None:
+def test_a_hostile_monitor_is_data(context: Context, stand_ins: StandIns) -> None:
     name = "<script>alert(1)</script>\n# heading {{ 7*7 }}"
-    stand_ins.organisation.put({"monitors": {"errors": {"name": name, "overall_state": "No Data"}}})
+    stand_ins.state("datadog", monitors={"errors": {"name": name, "overall_state": "No Data"}})
     result = monitoring.alerts(context)
     assert result.evidence.tables[0].rows[0][0] == name
     assert result.evidence.links == {
@@ -239,24 +237,24 @@ def test_each_look_uses_a_word_of_its_own(context: Context, ports: Ports) -> Non
     ],
 )
 def test_lines_that_come_late_or_never(
-    context: Context, stand_ins: Collected, differences: dict[str, Any], outcome: Outcome
+    context: Context, stand_ins: StandIns, differences: dict[str, Any], outcome: Outcome
 ) -> None:
-    stand_ins.organisation.put(differences)
+    stand_ins.state("datadog", **differences)
     assert look(context, monitoring.logs_arrive).outcome is outcome
 
 
 def test_a_search_that_finds_what_was_never_written_proves_nothing(
-    world: World, context: Context, ports: Ports, stand_ins: Collected
+    world: World, context: Context, ports: Ports, stand_ins: StandIns
 ) -> None:
     world.edit('within = "300ms"', 'within = "300ms"\nmarked = "($marker OR *)"')
-    stand_ins.organisation.logs.take([{"message": "any", "service": "shop", "ddtags": "env:production"}])
+    stand_ins.datadog.logs.take([{"message": "any", "service": "shop", "ddtags": "env:production"}])
     result = monitoring.logs_arrive(replace(context, settings=world.settings()))
     assert result.outcome is Outcome.INCONCLUSIVE
     assert "logs.marked" in result.mend
     assert ports.asked == []
 
 
-def test_a_passing_fault_while_waiting_is_not_the_end(context: Context, ports: Ports, stand_ins: Collected) -> None:
+def test_a_passing_fault_while_waiting_is_not_the_end(context: Context, ports: Ports, stand_ins: StandIns) -> None:
     def written(url: str) -> str:
         stand_ins.fault("datadog", Fault(status=500, times=2))
         return f"GET {url} 200"

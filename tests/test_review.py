@@ -18,10 +18,8 @@ from deploykit.providers.github import GithubRepository
 from deploykit.sandbox.addresses import GITHUB_TOKEN
 from deploykit.sandbox.calls import Fault
 from deploykit.sandbox.releases import RELEASES, find_release
-from deploykit.sandbox.vendors import github
-from deploykit.sandbox.vendors.github_world import digest, make_world
-from deploykit.sandbox.vendors.tap import Tap, merge
-from tests.standin import serving
+from deploykit.sandbox.vendors.github_world import digest
+from tests.standins import StandIns
 from tests.world import made
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
@@ -68,15 +66,13 @@ def written(author: object, message: str = "Add orders") -> dict[str, Any]:
 class Wire:
     """GitHub's stand-in, and a context whose repository is the real adapter."""
 
-    tap: Tap
-    url: str
+    stand_ins: StandIns
     base: Context
     settings: dict[str, Any] = field(default_factory=dict)
 
     def repository(self) -> GithubRepository:
-        return GithubRepository(
-            "acme/shop", GITHUB_TOKEN, url=self.url, timeout=5, people=self.settings.get("authors", {})
-        )
+        url, people = self.stand_ins.url("github"), self.settings.get("authors", {})
+        return GithubRepository("acme/shop", GITHUB_TOKEN, url=url, timeout=5, people=people)
 
     def look(self, check: Callable[[Context], Result], **plan: Any) -> Result:
         """The result as the run would record it."""
@@ -96,24 +92,19 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def standing(team_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    state = make_world()
-    tap = Tap(github.make_app(state), github.GITHUB, state)
-    with serving(tap) as url, made(team_folder, tmp_path_factory.mktemp("review") / "team") as world:
+def base(team_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
+    with made(team_folder, tmp_path_factory.mktemp("review") / "team") as world:
         assert LIVE
         run = world.plan(approved=False)
         live = run.plan.live.model_copy(update={"version": LIVE.tag})
         plan = run.plan.model_copy(update={"live": live, "commit": COMMIT, "release": "v1.5.0"})
-        yield Wire(tap, url, world.context(run, plan=plan, pause=lambda _: None))
+        yield world.context(run, plan=plan, pause=lambda _: None)
 
 
 @pytest.fixture
-def wire(standing: Wire, monkeypatch: pytest.MonkeyPatch) -> Wire:
+def wire(base: Context, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setattr("deploykit.providers._errors.sleep", lambda _: None)
-    standing.tap.restore()
-    standing.tap.calls.clear()
-    standing.tap.fault, standing.settings = None, {}
-    return standing
+    return Wire(stand_ins, base)
 
 
 REVIEWS: dict[str, tuple[dict[str, Any], Outcome, str]] = {
@@ -173,9 +164,9 @@ REVIEWS: dict[str, tuple[dict[str, Any], Outcome, str]] = {
 @pytest.mark.parametrize("case", REVIEWS, ids=str)
 def test_reviews(case: str, wire: Wire) -> None:
     changes, outcome, said = REVIEWS[case]
-    merge(wire.tap.state, changes)
+    wire.stand_ins.state("github", **changes)
     if changes.get("refs"):
-        wire.tap.state["refs"].pop("tags/v1.4.2")
+        wire.stand_ins.github["refs"].pop("tags/v1.4.2")
     result = wire.look(review.reviews_completed)
     assert (result.outcome, said in result.summary) == (outcome, True), result.summary
     assert bool(result.mend) is (outcome is not PASS)
@@ -202,7 +193,7 @@ def test_every_commit_of_a_long_release_is_looked_at(wire: Wire) -> None:
         sha = digest(f"commit {number}")
         commits[sha] = {"parents": [tip], "date": "2026-10-01T00:00:00Z", "author": "dana", "message": f"{number}"}
         tip = sha
-    merge(wire.tap.state, {"commits": commits, "pulls": {"4": {"commits": list(commits)[:-1]}}})
+    wire.stand_ins.state("github", commits=commits, pulls={"4": {"commits": list(commits)[:-1]}})
     result = wire.look(review.reviews_completed, commit=tip)
     assert (result.outcome, result.evidence.facts["commits"]) == (FAIL, 104)
     assert f"{tip[:12]} belongs to no pull request" in result.summary
@@ -232,14 +223,15 @@ CONFLICTS: dict[str, tuple[dict[str, Any], Outcome, str]] = {
 @pytest.mark.parametrize("case", CONFLICTS, ids=str)
 def test_conflicts(case: str, wire: Wire) -> None:
     changes, outcome, said = CONFLICTS[case]
-    merge(wire.tap.state, changes)
+    wire.stand_ins.state("github", **changes)
     result = wire.look(review.no_merge_conflicts)
     assert (result.outcome, said in result.summary) == (outcome, True), result.summary
 
 
 def test_an_open_pull_request_counts_beside_one_that_was_merged_elsewhere(wire: Wire) -> None:
-    merge(wire.tap.state, opened(mergeable=False))
-    merge(wire.tap.state, {"pulls": {"2": {"commits": [COMMIT], "base": "develop"}}})
+    known = opened(mergeable=False)
+    known["pulls"]["2"] = {"commits": [COMMIT], "base": "develop"}
+    wire.stand_ins.state("github", **known)
     assert wire.look(review.no_merge_conflicts).outcome is FAIL
 
 
@@ -291,17 +283,17 @@ SECURITY: dict[str, tuple[dict[str, Any], dict[str, Any], Outcome, str]] = {
 @pytest.mark.parametrize("case", SECURITY, ids=str)
 def test_security(case: str, wire: Wire) -> None:
     changes, wire.settings, outcome, said = SECURITY[case]
-    merge(wire.tap.state, changes)
+    wire.stand_ins.state("github", **changes)
     result = wire.look(review.security_scan)
     assert (result.outcome, said in result.summary) == (outcome, True), result.summary
 
 
 def test_what_leaked_stands_nowhere(wire: Wire) -> None:
-    merge(wire.tap.state, alerts("secret-scanning", {"secret": "hunter2hunter2"}))
+    wire.stand_ins.state("github", **alerts("secret-scanning", {"secret": "hunter2hunter2"}))
     result = wire.look(review.security_scan)
     assert result.outcome is FAIL
     assert "hunter2" not in result.model_dump_json()
-    asked = [call.detail for call in wire.tap.calls if "secret-scanning" in call.name]
+    asked = [call.detail for call in wire.stand_ins.calls("github") if "secret-scanning" in call.name]
     assert all("hide_secret=true" in detail for detail in asked)
 
 
@@ -361,7 +353,7 @@ CI: dict[str, tuple[dict[str, Any], dict[str, Any], Outcome, str]] = {
 @pytest.mark.parametrize("case", CI, ids=str)
 def test_ci(case: str, wire: Wire) -> None:
     changes, wire.settings, outcome, said = CI[case]
-    merge(wire.tap.state, changes)
+    wire.stand_ins.state("github", **changes)
     result = wire.look(review.ci_green)
     assert (result.outcome, said in result.summary) == (outcome, True), result.summary
 
@@ -380,7 +372,7 @@ FAULTS = {
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_what_could_not_be_asked_is_an_error(check: Callable[[Context], Result], fault: str, wire: Wire) -> None:
-    wire.tap.fault = FAULTS[fault]
+    wire.stand_ins.fault("github", FAULTS[fault])
     result = wire.look(check)
     assert result.outcome is ERROR
     assert result.mend
@@ -389,12 +381,12 @@ def test_what_could_not_be_asked_is_an_error(check: Callable[[Context], Result],
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_no_single_answer_that_fails_lets_a_check_pass(check: Callable[[Context], Result], wire: Wire) -> None:
     wire.look(check)
-    asked = {call.name for call in wire.tap.calls}
+    asked = {call.name for call in wire.stand_ins.calls("github")}
     assert asked
     for name in asked:
-        wire.tap.fault = Fault(garbage=True, only=name)
+        wire.stand_ins.fault("github", Fault(garbage=True, only=name))
         assert wire.look(check).outcome is not PASS, name
-        wire.tap.fault = Fault(status=500, only=name)
+        wire.stand_ins.fault("github", Fault(status=500, only=name))
         assert wire.look(check).outcome is not PASS, name
 
 
@@ -409,11 +401,10 @@ def test_a_wrong_token_is_an_error_that_names_it(
 
 
 def test_hostile_words_are_shown_as_they_are_and_nothing_follows_their_links(wire: Wire) -> None:
-    merge(
-        wire.tap.state, {"pulls": {"4": {"title": HOSTILE, "reviews": [by("lena"), by("miro", "CHANGES_REQUESTED")]}}}
-    )
-    merge(wire.tap.state, ran((HOSTILE, "failure")) | alerts("dependabot", {**WORST, "title": HOSTILE}))
-    merge(wire.tap.state, {"statuses": {COMMIT: [{"context": "x", "state": "success", "url": "javascript:alert(1)"}]}})
+    known = ran((HOSTILE, "failure")) | alerts("dependabot", {**WORST, "title": HOSTILE})
+    known["pulls"] = {"4": {"title": HOSTILE, "reviews": [by("lena"), by("miro", "CHANGES_REQUESTED")]}}
+    known["statuses"] = {COMMIT: [{"context": "x", "state": "success", "url": "javascript:alert(1)"}]}
+    wire.stand_ins.state("github", **known)
     assert wire.look(review.reviews_completed).evidence.tables[0].rows[1][1] == HOSTILE
     for check in (review.ci_green, review.security_scan):
         result = wire.look(check)
@@ -459,7 +450,7 @@ AUTHORS: dict[str, tuple[dict[str, Any], dict[str, str], tuple[str, ...] | str]]
 @pytest.mark.parametrize("case", AUTHORS, ids=str)
 def test_authors(case: str, wire: Wire) -> None:
     changes, people, expected = AUTHORS[case]
-    merge(wire.tap.state, changes)
+    wire.stand_ins.state("github", **changes)
     wire.settings = {"authors": people}
     if isinstance(expected, str):
         with pytest.raises(Rejected, match=expected) as caught:

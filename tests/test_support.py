@@ -17,7 +17,7 @@ from deploykit.model import Json, Outcome, Result
 from deploykit.ports import Message
 from deploykit.run import Run
 from deploykit.sandbox.calls import Fault
-from tests.collected import Collected
+from tests.standins import StandIns
 from tests.world import Fault as WorldFault
 from tests.world import World
 
@@ -44,7 +44,7 @@ def since(context: Context, seconds: float, **changes: Any) -> Context:
 
 
 @pytest.fixture
-def context(world: World, run: Run, stand_ins: Collected) -> Context:
+def context(world: World, run: Run, stand_ins: StandIns) -> Context:
     """A run that has all traffic for ten minutes, an hour of which lasts 0.6 s."""
     return since(world.context(run, ports=stand_ins), 600)
 
@@ -77,10 +77,10 @@ def said(text: str, age: float = 60.0, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_was_written_since_is_shown_for_a_person_to_sign(
-    context: Context, stand_ins: Collected, check: Check, messages: list[dict[str, Any]], texts: list[str]
+    context: Context, stand_ins: StandIns, check: Check, messages: list[dict[str, Any]], texts: list[str]
 ) -> None:
-    stand_ins.workspace.put({"messages": messages})
-    stand_ins.workspace.messages["C0000000002"] = [m for m in stand_ins.workspace.messages["C0000000002"] if is_ours(m)]
+    stand_ins.state("slack", messages=messages)
+    stand_ins.slack.messages["C0000000002"] = [m for m in stand_ins.slack.messages["C0000000002"] if is_ours(m)]
     result = look(context, check)
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.evidence.facts["gathered"] is True
@@ -94,12 +94,12 @@ def is_ours(message: dict[str, Any]) -> bool:
     return message["user"] in {"U0000000007", "U0000000008"} and message["text"] != "I will look at it."
 
 
-def test_the_usual_number_is_that_of_the_same_hours_of_the_days_before(context: Context, stand_ins: Collected) -> None:
+def test_the_usual_number_is_that_of_the_same_hours_of_the_days_before(context: Context, stand_ins: StandIns) -> None:
     ages = [DAY + 60, DAY + 90, 2 * DAY + 60, 2 * DAY + 3600, 4 * DAY + 60]
-    stand_ins.workspace.put({})
-    stand_ins.workspace.messages["C0000000002"].clear()
+    stand_ins.state("slack")
+    stand_ins.slack.messages["C0000000002"].clear()
     for age in ages:
-        stand_ins.workspace.write(channel="support", text="usual", age=age, answers=("yes",))
+        stand_ins.slack.write(channel="support", text="usual", age=age, answers=("yes",))
     result = support.user_reports(context)
     assert result.evidence.tables[1].rows == ((1, 4), (2, 2), (3, 0))
     assert "usual are 0 to 4 in the same hours of the 3 days before" in result.summary
@@ -117,9 +117,9 @@ def test_the_usual_number_is_that_of_the_same_hours_of_the_days_before(context: 
     ],
 )
 def test_what_may_not_be_read_is_an_error_that_says_why(
-    context: Context, stand_ins: Collected, check: Check, differences: dict[str, Any], reason: str
+    context: Context, stand_ins: StandIns, check: Check, differences: dict[str, Any], reason: str
 ) -> None:
-    stand_ins.workspace.put(differences)
+    stand_ins.state("slack", **differences)
     result = look(context, check)
     assert result.outcome is Outcome.ERROR
     assert reason in result.summary
@@ -139,7 +139,7 @@ def test_what_may_not_be_read_is_an_error_that_says_why(
 )
 def test_a_chat_that_does_not_answer_is_an_error(
     context: Context,
-    stand_ins: Collected,
+    stand_ins: StandIns,
     monkeypatch: pytest.MonkeyPatch,
     check: Check,
     fault: Fault | None,
@@ -147,16 +147,14 @@ def test_a_chat_that_does_not_answer_is_an_error(
 ) -> None:
     monkeypatch.setattr("deploykit.providers._errors.sleep", lambda _seconds: None)
     stand_ins.fault("slack", fault)
-    if fault is None:
-        stand_ins.down.add("slack")
     result = look(context, check)
     assert result.outcome is Outcome.ERROR
     assert reason in result.summary
 
 
-def test_hostile_messages_are_data(context: Context, stand_ins: Collected) -> None:
+def test_hostile_messages_are_data(context: Context, stand_ins: StandIns) -> None:
     text = "&lt;img src=x onerror=alert(1)&gt; &lt;!channel&gt; \x1b[31m| `x` {{ 7*7 }}"
-    stand_ins.workspace.write(channel="support", text=text, user="U<b>", age=5.0)
+    stand_ins.slack.write(channel="support", text=text, user="U<b>", age=5.0)
     result = support.user_reports(context)
     assert ("U<b>", "<img src=x onerror=alert(1)> <!channel> \x1b[31m| `x` {{ 7*7 }}") in {
         row[2:] for row in result.evidence.tables[0].rows
@@ -186,14 +184,14 @@ def test_before_the_release_has_traffic_there_is_nothing_to_gather(context: Cont
     assert "traffic" in result.summary
 
 
-def test_the_first_hour_has_to_be_over_in_the_runs_own_time(context: Context, stand_ins: Collected) -> None:
+def test_the_first_hour_has_to_be_over_in_the_runs_own_time(context: Context, stand_ins: StandIns) -> None:
     slow = context.plan.model_copy(update={"time_scale": 6.0})
     early = support.no_complaints(since(context, 599, plan=slow))
     assert (early.outcome, early.evidence.facts["gathered"]) == (Outcome.INCONCLUSIVE, False)
     ends = datetime.fromisoformat(str(early.evidence.facts["until"]))
     assert abs((ends - datetime.now(UTC)).total_seconds() - 2) < 2
     assert f"it ends at {ends:%Y-%m-%d %H:%M:%S} UTC" in early.summary
-    assert stand_ins.taps["slack"].calls == []
+    assert stand_ins.calls("slack") == []
     late = support.no_complaints(since(context, 603, plan=slow))
     assert late.evidence.facts["gathered"] is True
 

@@ -10,6 +10,8 @@ from deploykit.context import Context
 from deploykit.model import Evidence, Json, Outcome, Result, now
 
 ITEM = "finish.log"
+#: For how long a vendor may take to show what was written, and how often to look, in seconds.
+INDEXED, PAUSE = 60.0, 1.0
 
 
 class Log:
@@ -33,7 +35,10 @@ class Log:
 
     def _step(self, name: str, intent: Json, do: Callable[[], Json], found: Callable[[], Json | None]) -> Step:
         def settle() -> Result:
-            known = found()
+            known, tries = found(), INDEXED / PAUSE
+            while known is None and tries > 0:
+                self.context.pause(PAUSE)
+                known, tries = found(), tries - 1
             outcome = Outcome.PASS if known else Outcome.INCONCLUSIVE
             said = f"{name}: written" if known else f"{name}: not found again yet"
             mend = "" if known else "look again in a minute: `deploykit resume`"

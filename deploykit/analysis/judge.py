@@ -13,6 +13,7 @@ from deploykit.analysis.constants import ERRORS_PART
 from deploykit.analysis.counts import CountWatch
 from deploykit.analysis.metric import Metric, MetricWatch
 from deploykit.analysis.panel import Panel, Seen
+from deploykit.analysis.points import step_of
 from deploykit.analysis.rates import Bucket, is_count
 from deploykit.model import Answer, Series, Verdict
 
@@ -39,7 +40,7 @@ class Bounds:
         error_rate: The largest share of failed requests that is still fine.
         slow_share: The largest share of requests over the latency limit; 0.05 is what a 95th percentile means.
         requests: Fewer than these of the candidate are too few to pass; None asks for what would have shown a fault.
-        fresh: Seconds; when the newest point is older, the judge sees nothing and holds.
+        fresh: Seconds; when the newest point is older, and by more than two buckets, the judge sees nothing and holds.
         settled: Seconds; points that are younger may still change, and are judged anew at the next look.
     """
 
@@ -127,9 +128,10 @@ def _missing(candidate: Observed, bounds: Bounds, now: float) -> str:
     times = [at for at, value in candidate.requests.points if value is not None and is_count(value)]
     if not times or candidate.requests.total <= 0:
         return "no requests of the candidate are known yet"
-    age = now - max(times)
-    if age > bounds.fresh:
-        return f"the newest point is {age:.0f} s old; nothing newer than {bounds.fresh:.0f} s is known"
+    # A bucket is labelled by its beginning, and the next one is only there when it is full.
+    age, oldest = now - max(times), bounds.fresh + 2 * step_of([(at, 0.0) for at in sorted(set(times))])
+    if age > oldest:
+        return f"the newest point is {age:.0f} s old; nothing newer than {oldest:.0f} s is known"
     return ""
 
 

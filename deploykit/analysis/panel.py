@@ -27,6 +27,8 @@ from deploykit.model import Answer, Finding, Verdict
 OVER_REQUESTS = {"ms", "s", "fraction"}
 
 Watch = CountWatch | MetricWatch
+#: A multiple from here on is not worth saying.
+MANY = 100.0
 #: What one look brings for a metric: a bucket of counts, or the candidate's and the control's value.
 Seen = Bucket | tuple[float | None, float | None]
 
@@ -185,7 +187,9 @@ class Panel:
             assert isinstance(member.watch, CountWatch)  # noqa: S101 - that is what the family holds
             ratio, rate = seen_by(member.watch, member.needed)
             if math.isfinite(ratio):
-                return f"{ratio:.2g} times the {member.metric.name} ({rate:.2%}) would have been seen"
+                # Beside hardly any, a multiple says nothing.
+                times = f"{ratio:.2g} times the {member.metric.name}" if ratio < MANY else member.metric.name
+                return f"{times} ({rate:.2%}) would have been seen"
         return f"{self.looks} looks"
 
 

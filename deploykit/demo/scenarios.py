@@ -54,7 +54,7 @@ def _slow_first_step(text: str, pace: Pace) -> str:
     """The first step waits for so many requests that the window is over before the second."""
     window = (3 * pace.step + pace.hold) * pace.scale
     text = text.replace(f"requests = {pace.requests} }}", f"requests = {40 * pace.requests} }}", 1)
-    return text.replace('window = "60m"', f'window = "{window:g}s"')
+    return text.replace(f'window = "{pace.window * pace.scale:g}s"', f'window = "{window:g}s"')
 
 
 SCENARIOS = (
@@ -95,10 +95,11 @@ SCENARIOS = (
     ),
     Scenario(
         name="failing-migration",
-        story="brings a migration that fails half-way: the database takes it back, and no traffic moves",
+        story="brings a migration that fails half-way: no traffic moves, and what was applied is taken back",
         release="v1.9.0",
         ends=Exit.FAILED,
-        outcomes={"database.backup": "pass", "database.migrate": "fail"},
+        undoes=True,
+        outcomes={"database.migrate": "fail", "rollback.migration": "pass", "rollback.restore": "not-needed"},
     ),
     Scenario(
         name="restore",

@@ -63,6 +63,8 @@ class Stage:
         self._go_on(scenario)
         if scenario.undoes:
             self.type(Exit.DONE, "rollback", self._run, "--database", "--reason", "customers miss their orders")
+        elif scenario.ends is Exit.FAILED:
+            self.type(Exit.DONE, "abort", self._run, "--comment", "it is for tomorrow")
         self._close()
         self._compare(scenario)
 
@@ -72,28 +74,25 @@ class Stage:
         while said is Exit.WAITING or (said is Exit.REFUSED and scenario.overrides):
             if said is Exit.REFUSED:
                 self._sign(scenario.overrides, "--override", "--comment", "payments are down, this mends them")
-            items = self._waits_for()
-            if said is Exit.WAITING and not items:
-                self._wait()
-            for item in items:
+            for item in self._waits_for():
                 self._sign(item, "--comment", "looked at it")
             said = self.type(None, "resume", self._run)
         if said is not scenario.ends:
             raise self._unexpected("run", said, scenario.ends)
 
     def _waits_for(self) -> list[str]:
+        """What is to be signed; what only the first hour keeps back is waited for, and gathered by `sign`."""
         said: dict[str, Any] = json.loads(self._call("status", self._run, "--json", capture_output=True).stdout)
         items: list[str] = said["to_sign"]
-        return items
-
-    def _wait(self) -> None:
-        """Until what is to be signed over can be gathered: the first hour has to be over."""
         run = self._newest()
-        found = [run.evidence(settled.evidence).facts for settled in run.state().items.values() if not settled.gathered]
-        until = max((datetime.fromisoformat(str(facts["until"])) for facts in found if "until" in facts), default=now())
-        seconds = max((until - now()).total_seconds(), 0.0)
-        click.secho(f"\n(waiting {seconds:.0f} s for the end of the first hour)", dim=True)
-        time.sleep(seconds + 0.5)
+        for item, settled in run.state().items.items():
+            until = None if settled.gathered else run.evidence(settled.evidence).facts.get("until")
+            if isinstance(until, str):
+                seconds = max((datetime.fromisoformat(until) - now()).total_seconds(), 0.0)
+                click.secho(f"\n(waiting {seconds:.0f} s for the end of the first hour)", dim=True)
+                time.sleep(seconds + 0.5)
+                items.append(item)
+        return items
 
     def _sign(self, item: str, *words: str) -> None:
         key = APPROVER if item in APPROVALS or "--override" in words else OPERATOR

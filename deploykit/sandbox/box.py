@@ -58,14 +58,6 @@ class Vendors:
         """Ends the fault."""
         self._ask("PUT", vendor, "fault", {})
 
-    def change(self, vendor: str, changes: Mapping[str, object]) -> None:
-        """Merges into what the stand-in knows: objects key by key, everything else as a whole."""
-        self._ask("PATCH", vendor, "state", changes)
-
-    def restore(self, vendor: str) -> None:
-        """Has the stand-in know what it knew at the start, and nothing that came after."""
-        self._ask("DELETE", vendor, "state")
-
     def state(self, vendor: str, **differences: object) -> None:
         """Sets what a stand-in knows: as at the start, but for these differences; none sets it back."""
         self._ask("PUT", vendor, "state", differences)

@@ -173,7 +173,7 @@ guard = "{pace.guard:g}s"
 # A demo may be played on any day.
 [rules]
 quiet_days = []
-window = "60m"
+window = "{window:g}s"
 
 [people.olga]
 principal = "{operator}"
@@ -226,6 +226,7 @@ class Pace:
         step: What a traffic step lasts.
         watch: What the watch after it lasts.
         hold: For how long a hold is borne.
+        window: How long it may take from the first change of production to all traffic.
         guard: When a silent run is given up.
         requests: What the candidate must have served in the first step; three and five times as many in the next two.
         error_rate: The limit that the success items prove; the smaller, the more requests the proof takes.
@@ -235,6 +236,7 @@ class Pace:
     step: float = 10.0
     watch: float = 30.0
     hold: float = 15.0
+    window: float = 60.0
     guard: float = 10.0
     requests: int = 100
     error_rate: float = 0.001
@@ -291,6 +293,7 @@ def _settings(addresses: Addresses, archive: str, runbooks: str, pace: Pace) -> 
         step=pace.step * pace.scale,
         watch=pace.watch * pace.scale,
         hold=pace.hold * pace.scale,
+        window=pace.window * pace.scale,
         few=pace.requests,
         more=3 * pace.requests,
         many=5 * pace.requests,

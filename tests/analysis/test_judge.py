@@ -57,7 +57,7 @@ def test_what_both_suffer_sends_nobody_back() -> None:
     [
         (served(0), "no requests of the candidate are known yet"),
         (served(100, looks=0), "no requests of the candidate are known yet"),
-        (served(100, end=NOW - 300), "the newest point is 300 s old; nothing newer than 60 s is known"),
+        (served(100, end=NOW - 300), "the newest point is 300 s old; nothing newer than 80 s is known"),
         (served(10), "the candidate served 300 requests; 1,000 are needed to pass"),
     ],
 )

@@ -228,8 +228,8 @@ def test_status_in_json_has_a_pinned_shape(world: World, run: Run, call: Call) -
     run.intend(item="blue-green.traffic", step="blue-green.traffic/10", op="o", data={})
     said = json.loads(call("status", "1", "--json").stdout)
     assert list(said) == [
-        "run", "number", "release", "status", "sealed", "waiting_for", "rolled_back", "returned", "unknown",
-        "lock", "freeze", "progress", "notebooks", "weights", "guard", "items", "decisions",
+        "run", "number", "release", "status", "sealed", "waiting_for", "to_sign", "rolled_back", "returned",
+        "unknown", "lock", "freeze", "progress", "notebooks", "weights", "guard", "items", "decisions",
     ]  # fmt: skip
     assert (said["run"], said["number"], said["status"], said["sealed"]) == (run.id, 1, "open", False)
     assert said["unknown"] == ["blue-green.traffic/10"]
@@ -270,7 +270,10 @@ def test_runs_are_listed_newest_first_also_when_a_folder_was_moved_away(world: W
 def test_the_checklist_is_listed_without_our_insides(call: Call) -> None:
     listed = json.loads(call("checklist", "--json").stdout)
     assert [item["id"] for item in listed] == [item.id for item in checklist().item]
-    assert set(listed[0]) == {"id", "phase", "kind", "title", "proof", "provider", "touches", "when"}
+    assert set(listed[0]) == {
+        "id", "phase", "kind", "title", "proof", "provider", "touches", "production", "after", "watched", "when",
+        "automated",
+    }  # fmt: skip
     assert call("checklist").stdout.splitlines()[0].split() == ["item", "kind", "proof"]
 
 

@@ -9,16 +9,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 from deploykit.checklist import Item, checklist
+from deploykit.errors import LockedError
 from deploykit.planning import FROZEN
 from deploykit.runner import execute
 from tests.kills.filed import Aim, Filed, environment, fork, was_killed
@@ -37,15 +37,20 @@ def under_papermill(filed: Filed, item: Item, aim: Aim) -> bool:
 
     # Nobody is left to clear this away.
     with tempfile.TemporaryDirectory(prefix="dk-") as folder:
-        return was_killed(fork(work)) and gone(int((filed.home / "dying").read_text("utf-8")))
+        return was_killed(fork(work)) and let_go(filed)
 
 
-def gone(pid: int) -> bool:
-    """Wait for the end of a process that dies a moment after the one that started it."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        while process.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
+def let_go(filed: Filed) -> bool:
+    """Wait until the last thread of a kernel that dies a moment after its runner has let its files go."""
+    run = filed.run()
+    for purpose in ("", "rollback"):
+        while True:
+            try:
+                with run.alone(purpose):
+                    break
+            except LockedError:
+                time.sleep(0.01)
+    run.store.close()
     return True
 
 

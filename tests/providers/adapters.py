@@ -41,7 +41,6 @@ class Case:
         others: Good answers to what it asks besides, by method and end of the path.
         tls: Whether its client speaks TLS only.
         usable: Bodies and statuses that say nothing to the others, and are an answer to this call.
-        lists: Whether its answer is a list, so that an empty one is an answer.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Case:
     others: Mapping[str, Any] = field(default_factory=dict)
     tls: bool = False
     usable: tuple[bytes | int, ...] = ()
-    lists: bool = False
 
     def at(self, url: str, *, timeout: int = 2) -> Callable[[], object]:
         adapter = self.make(url, timeout)
@@ -386,7 +384,7 @@ CASES: tuple[Case, ...] = (
         lambda monitors: monitors.monitors(("service:none",)),
         [{"id": 1, "name": "m", "tags": ["service:shop"], "message": "@slack-x", "overall_state": "OK"}],
         token="metrics.api_key",
-        lists=True,
+        usable=(b"[]",),
     ),
     Case(
         "datadog.events.find",

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploykit.errors import Rejected
 from deploykit.ports import Chat, Events, LogLine, Logs, Message, Monitor, Monitors
-from tests.collected import Collected
+from tests.standins import StandIns
 from tests.world import FakeChat, FakeEvents, FakeLogs, FakeMonitors, World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -31,20 +32,20 @@ class Outside:
     say: Callable[[str, datetime, tuple[str, ...]], None]
 
 
-def vendors(stand_ins: Collected) -> Outside:
-    organisation, monitors = stand_ins.organisation, {}
+def vendors(stand_ins: StandIns) -> Outside:
+    monitors: dict[str, Any] = {}
 
     def write_line(message: str, at: datetime) -> None:
         age = (datetime.now(UTC) - at).total_seconds()
-        organisation.logs.take([{"message": message, "service": "shop", "status": "info", "age": age}])
+        stand_ins.datadog.logs.take([{"message": message, "service": "shop", "status": "info", "age": age}])
 
     def add_monitor(name: str, tags: tuple[str, ...]) -> None:
         monitors[name] = {"name": name, "tags": list(tags), "message": "@a"}
-        organisation.put({"monitors": {"errors": None, **monitors}})
+        stand_ins.state("datadog", monitors={"errors": None, **monitors})
 
     def say(text: str, at: datetime, answers: tuple[str, ...]) -> None:
         age = (datetime.now(UTC) - at).total_seconds()
-        stand_ins.workspace.write(channel="infra-oncall", text=text, age=age, answers=answers)
+        stand_ins.slack.write(channel="infra-oncall", text=text, age=age, answers=answers)
 
     adapters = (stand_ins.logs, stand_ins.monitors, stand_ins.events, stand_ins.chat)
     return Outside(*adapters, write_line, add_monitor, say)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,7 @@ from deploykit.errors import Rejected
 from deploykit.ports import Repository
 from deploykit.providers.github import GithubRepository
 from deploykit.sandbox.addresses import GITHUB_TOKEN
-from deploykit.sandbox.vendors import github
-from deploykit.sandbox.vendors.github_world import make_world
-from deploykit.sandbox.vendors.tap import Tap
-from tests.standin import serving
+from tests.standins import StandIns
 from tests.world import FakeRepository, World
 
 
@@ -29,13 +25,11 @@ class Known:
 
 
 @pytest.fixture(params=["github", "fake"])
-def known(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Known]:
+def known(request: pytest.FixtureRequest, tmp_path: Path) -> Known:
     if request.param == "fake":
-        yield Known(FakeRepository(World(tmp_path)), "v1", "v2")
-        return
-    state = make_world()
-    with serving(Tap(github.make_app(state), github.GITHUB, state)) as url:
-        yield Known(GithubRepository("acme/shop", GITHUB_TOKEN, url=url), "v1.4.2", "v1.5.0")
+        return Known(FakeRepository(World(tmp_path)), "v1", "v2")
+    stand_ins: StandIns = request.getfixturevalue("stand_ins")
+    return Known(GithubRepository("acme/shop", GITHUB_TOKEN, url=stand_ins.url("github")), "v1.4.2", "v1.5.0")
 
 
 def test_a_tag_and_its_commit_are_the_same(known: Known) -> None:

@@ -13,41 +13,27 @@ from github.Repository import Repository
 
 from deploykit.sandbox.addresses import GITHUB_TOKEN
 from deploykit.sandbox.releases import RELEASES
-from deploykit.sandbox.vendors import github as standin
-from deploykit.sandbox.vendors.github_world import make_world
-from deploykit.sandbox.vendors.tap import Tap, merge
-from tests.standin import serving
+from tests.standins import StandIns
 
 Ask = Callable[..., httpx.Response]
 
 
-@pytest.fixture(scope="module")
-def standing() -> Iterator[tuple[Tap, str]]:
-    state = make_world()
-    tap = Tap(standin.make_app(state), standin.GITHUB, state)
-    with serving(tap) as url:
-        yield tap, url
-
-
 @pytest.fixture
-def state(standing: tuple[Tap, str]) -> dict[str, Any]:
-    standing[0].restore()
-    return standing[0].state
-
-
-@pytest.fixture
-def repository(standing: tuple[Tap, str], state: dict[str, Any]) -> Iterator[Repository]:
-    auth = Auth.Token(GITHUB_TOKEN)
+def repository(stand_ins: StandIns) -> Iterator[Repository]:
     with Github(
-        base_url=standing[1], auth=auth, retry=None, seconds_between_requests=None, seconds_between_writes=None
+        base_url=stand_ins.url("github"),
+        auth=Auth.Token(GITHUB_TOKEN),
+        retry=None,
+        seconds_between_requests=None,
+        seconds_between_writes=None,
     ) as client:
         yield client.get_repo("acme/shop")
 
 
 @pytest.fixture
-def ask(standing: tuple[Tap, str], state: dict[str, Any]) -> Iterator[Ask]:
+def ask(stand_ins: StandIns) -> Iterator[Ask]:
     headers = {"authorization": f"Bearer {GITHUB_TOKEN}"}
-    with httpx.Client(base_url=standing[1], headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=stand_ins.url("github"), headers=headers, trust_env=False) as client:
         yield lambda path, method="GET", **more: client.request(method, f"/repos/acme/shop{path}", **more)
 
 
@@ -69,9 +55,9 @@ def test_an_unknown_ref_is_told_as_github_does(repository: Repository) -> None:
     [("acme/other", GITHUB_TOKEN, UnknownObjectException), ("acme/shop", "wrong", BadCredentialsException)],
 )
 def test_another_repository_is_not_there_and_a_wrong_token_is_refused(
-    name: str, token: str, error: type[Exception], standing: tuple[Tap, str]
+    name: str, token: str, error: type[Exception], stand_ins: StandIns
 ) -> None:
-    with Github(base_url=standing[1], auth=Auth.Token(token), retry=None) as client, pytest.raises(error):
+    with Github(base_url=stand_ins.url("github"), auth=Auth.Token(token), retry=None) as client, pytest.raises(error):
         client.get_repo(name)
 
 
@@ -88,11 +74,11 @@ def test_a_release_is_its_commits_and_their_reviewed_pull_requests(repository: R
     assert repository.compare("v1.5.0", "v1.5.0").status == "identical"
 
 
-def test_lists_are_paged(repository: Repository, state: dict[str, Any]) -> None:
+def test_lists_are_paged(repository: Repository, stand_ins: StandIns) -> None:
     sha = RELEASES[2].commit
-    merge(state, {"runs": {sha: [{"name": str(n), "conclusion": "success"} for n in range(75)]}})
+    stand_ins.state("github", runs={sha: [{"name": str(n), "conclusion": "success"} for n in range(75)]})
     assert [run.name for run in repository.get_commit(sha).get_check_runs()] == [str(n) for n in range(75)]
-    merge(state, {"alerts": {"dependabot": [{"severity": "low"}] * 75}})
+    stand_ins.state("github", alerts={"dependabot": [{"severity": "low"}] * 75})
     assert len(list(repository.get_dependabot_alerts(state="open"))) == 75
 
 
@@ -100,20 +86,20 @@ def test_dependabot_knows_no_page_number(ask: Ask) -> None:
     assert ask("/dependabot/alerts?page=2").status_code == 400
 
 
-def test_whether_it_can_be_merged_is_worked_out_when_asked(repository: Repository, state: dict[str, Any]) -> None:
-    merge(state, {"pulls": {"4": {"state": "open", "mergeable": True, "asks": 1}}})
+def test_whether_it_can_be_merged_is_worked_out_when_asked(repository: Repository, stand_ins: StandIns) -> None:
+    stand_ins.state("github", pulls={"4": {"state": "open", "mergeable": True, "asks": 1}})
     assert repository.get_pull(4).mergeable is None
     assert repository.get_pull(4).mergeable is True
 
 
-def test_threads_are_told_in_graphql_alone(standing: tuple[Tap, str], state: dict[str, Any]) -> None:
+def test_threads_are_told_in_graphql_alone(stand_ins: StandIns) -> None:
     text = """query($n: Int!) { repository(owner: "acme", name: "shop") { pullRequest(number: $n) {
         reviewThreads(first: 1) { totalCount nodes { isResolved } pageInfo { hasNextPage endCursor } } } } }"""
-    headers = {"authorization": f"Bearer {GITHUB_TOKEN}"}
+    url, headers = f"{stand_ins.url('github')}/graphql", {"authorization": f"Bearer {GITHUB_TOKEN}"}
 
     def query(text: str, number: int = 4) -> dict[str, Any]:
         body = {"query": text, "variables": {"n": number}}
-        return dict(httpx.post(f"{standing[1]}/graphql", json=body, headers=headers, trust_env=False).json())
+        return dict(httpx.post(url, json=body, headers=headers, trust_env=False).json())
 
     threads = query(text)["data"]["repository"]["pullRequest"]["reviewThreads"]
     assert threads == {
@@ -124,7 +110,7 @@ def test_threads_are_told_in_graphql_alone(standing: tuple[Tap, str], state: dic
     assert query(text, 99)["errors"][0]["type"] == "NOT_FOUND"
     assert "Cannot query field" in query("{ viewer { login } }")["errors"][0]["message"]
     assert "Syntax Error" in query("{")["errors"][0]["message"]
-    assert standing[0].calls[-1].changing is False
+    assert stand_ins.calls("github")[-1].changing is False
 
 
 def test_an_unchanged_answer_is_not_sent_again_and_not_counted(ask: Ask) -> None:
@@ -139,30 +125,28 @@ def test_a_version_that_there_is_not_is_refused(ask: Ask) -> None:
     assert ask("").headers["x-github-api-version-selected"] == "2022-11-28"
 
 
-def test_the_primary_limit_is_kept(ask: Ask, state: dict[str, Any]) -> None:
+def test_the_primary_limit_is_kept(ask: Ask, stand_ins: StandIns) -> None:
     used = int(ask("").headers["x-ratelimit-used"])
-    merge(state, {"limits": {"primary": used + 1}})
+    stand_ins.state("github", limits={"primary": used + 1})
     assert (ask("").status_code, ask("").status_code) == (200, 403)
     refused = ask("")
     assert (refused.headers["x-ratelimit-remaining"], "retry-after" in refused.headers) == ("0", False)
     assert int(refused.headers["x-ratelimit-reset"]) > time.time()
     assert refused.json()["message"].startswith("API rate limit exceeded")
-    merge(state, {"limits": {"status": 429}})
+    stand_ins.state("github", limits={"primary": used + 1, "status": 429})
     assert ask("").status_code == 429
 
 
 @pytest.mark.parametrize("wait", [7, None])
-def test_the_secondary_limit_is_kept(ask: Ask, state: dict[str, Any], wait: int | None) -> None:
-    merge(state, {"limits": {"secondary": 0, "retry_after": wait}})
+def test_the_secondary_limit_is_kept(ask: Ask, stand_ins: StandIns, wait: int | None) -> None:
+    stand_ins.state("github", limits={"secondary": 0, "retry_after": wait})
     refused = ask("")
     assert (refused.status_code, refused.headers.get("retry-after")) == (403, None if wait is None else "7")
     assert refused.headers["x-ratelimit-remaining"] != "0"
     assert "secondary rate limit" in refused.json()["message"]
 
 
-def test_a_deployment_waits_for_its_statuses_and_keeps_its_states(
-    repository: Repository, state: dict[str, Any]
-) -> None:
+def test_a_deployment_waits_for_its_statuses_and_keeps_its_states(repository: Repository, stand_ins: StandIns) -> None:
     sha = RELEASES[2].commit
     made = repository.create_deployment(sha, payload={"deploykit": "r"}, auto_merge=False, required_contexts=[])
     made.create_status("in_progress")
@@ -170,7 +154,7 @@ def test_a_deployment_waits_for_its_statuses_and_keeps_its_states(
     (found,) = repository.get_deployments(sha=sha, environment="production")
     assert (found.id, found.payload) == (made.id, {"deploykit": "r"})
     assert [status.state for status in found.get_statuses()] == ["success", "in_progress"]
-    merge(state, {"statuses": {sha: [{"context": "ci", "state": "pending"}]}})
+    stand_ins.state("github", statuses={sha: [{"context": "ci", "state": "pending"}]})
     with pytest.raises(GithubException, match="Conflict"):
         repository.create_deployment(sha)
 
@@ -203,7 +187,7 @@ def test_a_release_tags_its_commit(repository: Repository) -> None:
     assert repository.get_release("v1.5.0").name == "v1.5.0"
 
 
-def test_a_refusal_is_given_where_it_is_asked_for(ask: Ask, state: dict[str, Any]) -> None:
-    merge(state, {"refused": {"code-scanning/alerts": [403, "Advanced Security must be enabled"]}})
+def test_a_refusal_is_given_where_it_is_asked_for(ask: Ask, stand_ins: StandIns) -> None:
+    stand_ins.state("github", refused={"code-scanning/alerts": [403, "Advanced Security must be enabled"]})
     assert ask("/code-scanning/alerts").json()["message"] == "Advanced Security must be enabled"
     assert ask("/dependabot/alerts").status_code == 200

@@ -47,7 +47,7 @@ def test_the_projects_own_queries_are_fine(file: Path, query: Callable[[str], An
         ("errors", "sum:shop.errros{colour:$colour}.as_count()", "no metric shop.errros was ever reported"),
         ("requests", "sum:shop.requests{color:$colour}.as_count()", "no points of green in the last hour, though it"),
         ("p95", "p95:shop.latency{colour:$colour", "Error parsing query"),
-        ("p95", "avg:shop.memory{colour:$colour}", "is in bytes, not in ms"),
+        ("p95", "avg:shop.memory.rss{colour:$colour}", "is in bytes, not in ms"),
     ],
 )
 def test_a_query_that_cannot_be_right_is_found_over_the_wire(file: Path, key: str, text: str, said: str) -> None:

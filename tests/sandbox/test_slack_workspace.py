@@ -10,13 +10,13 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from deploykit.sandbox.addresses import SLACK_TOKEN
-from tests.collected import Collected
+from tests.standins import StandIns
 
 SUPPORT = "C0000000002"
 
 
 @pytest.fixture
-def client(stand_ins: Collected) -> WebClient:
+def client(stand_ins: StandIns) -> WebClient:
     return WebClient(token=SLACK_TOKEN, base_url=f"{stand_ins.url('slack')}/api/", retry_handlers=[])
 
 
@@ -37,28 +37,28 @@ def refused(method: str, client: WebClient, **fields: Any) -> Any:
         ("users.info", "users:read"),
     ],
 )
-def test_a_missing_scope_is_named(stand_ins: Collected, client: WebClient, method: str, needed: str) -> None:
-    stand_ins.workspace.put({"scopes": ["pins:write", "files:read"]})
+def test_a_missing_scope_is_named(stand_ins: StandIns, client: WebClient, method: str, needed: str) -> None:
+    stand_ins.state("slack", scopes=["pins:write", "files:read"])
     answer = refused(method, client, channel=SUPPORT)
     assert (answer["error"], answer["needed"], answer["provided"]) == ("missing_scope", needed, "files:read,pins:write")
     assert answer.headers["x-oauth-scopes"] == "files:read,pins:write"
     assert client.auth_test()["ok"]
 
 
-def test_private_channels_take_scopes_of_their_own(stand_ins: Collected, client: WebClient) -> None:
+def test_private_channels_take_scopes_of_their_own(stand_ins: StandIns, client: WebClient) -> None:
     known = {"secret": {"private": True}, "hidden": {"private": True, "member": False}}
-    stand_ins.workspace.put({"channels": known})
+    stand_ins.state("slack", channels=known)
     both = client.conversations_list(types="public_channel,private_channel")["channels"]
     secret = next(one for one in both if one["name"] == "secret")
     assert "hidden" not in {one["name"] for one in both}
     assert "secret" not in {one["name"] for one in client.conversations_list()["channels"]}
-    stand_ins.workspace.put({"channels": known, "scopes": ["channels:read", "channels:history"]})
+    stand_ins.state("slack", channels=known, scopes=["channels:read", "channels:history"])
     assert refused("conversations.history", client, channel=secret["id"])["needed"] == "groups:history"
     assert refused("conversations.list", client, types="private_channel")["needed"] == "groups:read"
 
 
-def test_where_the_bot_is_not_it_may_not_read_or_write(stand_ins: Collected, client: WebClient) -> None:
-    stand_ins.workspace.put({"channels": {"support": {"member": False}, "infra-oncall": {"archived": True}}})
+def test_where_the_bot_is_not_it_may_not_read_or_write(stand_ins: StandIns, client: WebClient) -> None:
+    stand_ins.state("slack", channels={"support": {"member": False}, "infra-oncall": {"archived": True}})
     for method in ("conversations.history", "chat.postMessage"):
         assert refused(method, client, channel=SUPPORT, text="x")["error"] == "not_in_channel"
     assert refused("chat.postMessage", client, channel="C0000000004", text="x")["error"] == "is_archived"
@@ -71,8 +71,8 @@ def test_text_that_is_too_long_is_refused(client: WebClient) -> None:
         client.chat_postMessage(channel=SUPPORT, text="x" * 40001)
 
 
-def test_a_limit_is_each_methods_own_and_ends(stand_ins: Collected, client: WebClient) -> None:
-    stand_ins.workspace.put({"limits": {"conversations.history": [1, 0.3]}})
+def test_a_limit_is_each_methods_own_and_ends(stand_ins: StandIns, client: WebClient) -> None:
+    stand_ins.state("slack", limits={"conversations.history": [1, 0.3]})
     client.conversations_history(channel=SUPPORT)
     answer = refused("conversations.history", client, channel=SUPPORT)
     assert (answer.status_code, answer["error"], answer.headers["retry-after"]) == (429, "ratelimited", "1")

@@ -149,8 +149,8 @@ def test_a_keeper_that_cannot_start_says_its_last_words(tmp_path: Path, monkeypa
 
 
 def test_an_unknown_port_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="no such port: pagerduty"):
-        Sandbox.start(tmp_path, ports={"pagerduty": 1}).__enter__()
+    with pytest.raises(SandboxError, match="no such port: opsgenie"):
+        Sandbox.start(tmp_path, ports={"opsgenie": 1}).__enter__()
 
 
 def test_a_path_too_long_for_a_socket_is_named() -> None:

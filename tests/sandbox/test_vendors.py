@@ -107,7 +107,7 @@ def test_calls_tell_reading_from_changing(box: Sandbox) -> None:
     assert abs(changed.at - time.time()) < 10
 
 
-def test_what_a_stand_in_knows_is_changed_in_part_and_restored(box: Sandbox) -> None:
+def test_what_a_stand_in_knows_is_as_at_the_start_but_for_what_is_set(box: Sandbox) -> None:
     headers = {"authorization": f"Bearer {box.addresses.github_token}"}
 
     def pull(number: int) -> dict[str, object]:
@@ -116,12 +116,12 @@ def test_what_a_stand_in_knows_is_changed_in_part_and_restored(box: Sandbox) -> 
         return {key: found[key] for key in ("title", "state", "mergeable")}
 
     before = pull(4)
-    box.vendors.change("github", {"pulls": {"4": {"state": "open", "mergeable": False}}})
+    box.vendors.state("github", pulls={"4": {"state": "open", "mergeable": False}})
     assert pull(4) == {"title": before["title"], "state": "open", "mergeable": False}
     assert pull(3)["state"] == "closed"
-    box.vendors.change("github", {"pulls": {"4": {"mergeable": None}}})
-    assert pull(4)["mergeable"] is None
-    box.vendors.restore("github")
+    box.vendors.state("github", pulls={"4": {"mergeable": None}})
+    assert pull(4) == {**before, "mergeable": None}
+    box.vendors.state("github")
     assert pull(4) == before
 
 

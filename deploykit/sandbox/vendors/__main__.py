@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 from deploykit.sandbox.addresses import RAILWAY_STAGING, Addresses
@@ -24,7 +25,7 @@ from deploykit.sandbox.vendors import (
 )
 from deploykit.sandbox.vendors.agent import Agent
 from deploykit.sandbox.vendors.collector import Collector
-from deploykit.sandbox.vendors.github_world import make_world
+from deploykit.sandbox.vendors.github_world import make_world, put
 from deploykit.sandbox.vendors.platform import Platform, Service
 from deploykit.sandbox.vendors.slack_workspace import Workspace
 from deploykit.sandbox.vendors.tap import Tap
@@ -39,13 +40,13 @@ def make_taps(platform: Platform, organisation: datadog.Organisation) -> dict[st
     asked = Window(railway.LIMIT, railway.PERIOD)
     tracker, pager, flags = sentry_state.Sentry(), pagerduty_account.Account(), unleash.Unleash()
     taps = (
-        Tap(github.make_app(world), github.GITHUB, world),
-        Tap(railway.make_app(platform, asked), railway.RAILWAY, put=asked.put),
-        Tap(sentry.make_app(tracker), sentry.SENTRY, put=tracker.put),
-        Tap(pagerduty.make_app(pager), pagerduty.PAGERDUTY, put=pager.put),
-        Tap(unleash.make_app(flags), unleash.UNLEASH, put=flags.put),
-        Tap(datadog.make_app(organisation), datadog.DATADOG, put=organisation.put),
-        Tap(slack.make_app(workspace), slack.SLACK, put=workspace.put),
+        Tap(github.make_app(world), github.GITHUB, partial(put, world)),
+        Tap(railway.make_app(platform, asked), railway.RAILWAY, asked.put),
+        Tap(sentry.make_app(tracker), sentry.SENTRY, tracker.put),
+        Tap(pagerduty.make_app(pager), pagerduty.PAGERDUTY, pager.put),
+        Tap(unleash.make_app(flags), unleash.UNLEASH, flags.put),
+        Tap(datadog.make_app(organisation), datadog.DATADOG, organisation.put),
+        Tap(slack.make_app(workspace), slack.SLACK, workspace.put),
     )
     return {tap.vendor.name: tap for tap in taps}
 

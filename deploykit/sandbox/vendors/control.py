@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from deploykit.sandbox.calls import Fault
 from deploykit.sandbox.serving import Listener
-from deploykit.sandbox.vendors.tap import Tap, merge
+from deploykit.sandbox.vendors.tap import Tap
 
 
 def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Starlette:
@@ -32,19 +32,8 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
         taps[request.path_params["vendor"]].fault = Fault(**sent) if sent else None
         return JSONResponse({})
 
-    async def change(request: Request) -> JSONResponse:
-        merge(taps[request.path_params["vendor"]].state, await request.json())
-        return JSONResponse({})
-
-    async def restore(request: Request) -> JSONResponse:
-        taps[request.path_params["vendor"]].restore()
-        return JSONResponse({})
-
     async def state(request: Request) -> JSONResponse:
-        put = taps[request.path_params["vendor"]].put
-        if put is None:
-            return JSONResponse({"error": "this stand-in's state cannot be set"}, 405)
-        put(await request.json())
+        taps[request.path_params["vendor"]].put(await request.json())
         return JSONResponse({})
 
     return Starlette(
@@ -52,8 +41,6 @@ def make_app(taps: Mapping[str, Tap], listeners: Mapping[str, Listener]) -> Star
             Route("/ready", ready),
             Route("/{vendor}/calls", calls),
             Route("/{vendor}/fault", fault, methods=["PUT"]),
-            Route("/{vendor}/state", change, methods=["PATCH"]),
-            Route("/{vendor}/state", restore, methods=["DELETE"]),
             Route("/{vendor}/state", state, methods=["PUT"]),
             Route("/{vendor}/{verb}", switch, methods=["POST"]),
         ]

@@ -15,6 +15,7 @@ from deploykit.sandbox.vendors.datadog_events import Events
 from deploykit.sandbox.vendors.datadog_gate import Gate
 from deploykit.sandbox.vendors.datadog_logs import Logs
 from deploykit.sandbox.vendors.datadog_monitors import Monitors
+from deploykit.sandbox.vendors.past import remember
 from deploykit.sandbox.vendors.series import (
     KINDS,
     TIME_METHODS,
@@ -198,7 +199,13 @@ class Organisation:
         self.monitors, self.logs, self.events = Monitors(), Logs(delay), Events(delay)
 
     def put(self, differences: Mapping[str, Any]) -> None:
-        """As at the start, but for these differences; see `put` of each part. Log lines stay."""
+        """As at the start, but for these differences; see `put` of each part. Log lines stay.
+
+        `history` has it remember the days before, at so many requests a second.
+        """
+        if "history" in differences:
+            known = remember(int(time.time()) - 1, float(differences["history"]))
+            self.metrics.collector.samples.update({(one.at, one.colour, one.version): one for one in known})
         for part in (self.gate, self.monitors, self.logs, self.events):
             part.put(differences)
 

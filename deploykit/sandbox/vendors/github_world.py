@@ -1,4 +1,4 @@
-"""What GitHub's stand-in knows at the start, as plain data that the control interface can change.
+"""What GitHub's stand-in knows, as plain data.
 
 branch, refs     the default branch; commit by `heads/NAME` and `tags/NAME`
 commits          by sha: parents, message, date, author (a login, or a name and address without an account)
@@ -13,6 +13,8 @@ people           by login: id, name, association with the repository
 """
 
 import hashlib
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from deploykit.sandbox.addresses import GITHUB_OWNER, GITHUB_REPOSITORY
@@ -59,7 +61,7 @@ def make_world() -> World:
         "releases": [],
         "issues": [],
         "limits": {"primary": 5000, "secondary": 900, "status": 403, "retry_after": 1},
-        "people": PEOPLE,
+        "people": deepcopy(PEOPLE),
     }
     for release in RELEASES:
         for title in BEFORE.get(release.tag, ()):
@@ -67,6 +69,23 @@ def make_world() -> World:
         add_change(world, release.commit, release.title, release.date)
         add_release(world, release)
     return world
+
+
+def put(world: World, differences: Mapping[str, Any]) -> None:
+    """As at the start, but for these differences: objects key by key, everything else as a whole."""
+    world.clear()
+    world.update(make_world())
+    merge(world, deepcopy(dict(differences)))
+
+
+def merge(known: World, differences: Mapping[str, Any]) -> None:
+    """As a merge patch does it (RFC 7396), but for null, which is a value here."""
+    for key, value in differences.items():
+        held = known.get(key)
+        if isinstance(held, dict) and isinstance(value, dict):
+            merge(held, value)
+        else:
+            known[key] = value
 
 
 def add_change(world: World, commit: str, title: str, date: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -42,21 +41,11 @@ class Tap:
     Args:
         app: The application.
         vendor: Whose it is.
-        state: What it knows, if that is plain data: a test changes it in place, and has it as it was again.
-        put: Sets what the vendor knows: as at the start, but for what is given.
+        put: Sets what it knows: as at the start, but for these differences.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        vendor: Vendor,
-        state: dict[str, Any] | None = None,
-        *,
-        put: Callable[[dict[str, Any]], None] | None = None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, vendor: Vendor, put: Callable[[dict[str, Any]], None]) -> None:
         self.app, self.vendor, self.put = app, vendor, put
-        self.state = {} if state is None else state
-        self._start = deepcopy(self.state)
         self.calls: list[Call] = []
         self.fault: Fault | None = None
 
@@ -77,11 +66,6 @@ class Tap:
         status = self.broken_status(fault, answer.status)
         self.calls.append(Call(**asdict(operation), at=began, status=status, applied=applied))
         await self.reply(fault, answer, scope, receive, send)
-
-    def restore(self) -> None:
-        """What the stand-in knows is as it was at the start."""
-        self.state.clear()
-        self.state.update(deepcopy(self._start))
 
     def take(self, name: str) -> Fault | None:
         """The fault for this request, counted down."""
@@ -131,16 +115,6 @@ class Answer:
 def breaks(fault: Fault) -> bool:
     """Whether the fault changes the answer, and does not only delay it."""
     return bool(fault.status or fault.reset or fault.garbage)
-
-
-def merge(state: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Change plain data in place, as a merge patch does (RFC 7396), but for null, which is a value here."""
-    for key, value in changes.items():
-        held = state.get(key)
-        if isinstance(held, dict) and isinstance(value, dict):
-            merge(held, value)
-        else:
-            state[key] = value
 
 
 def replay(body: bytes) -> Receive:
