@@ -13,11 +13,12 @@ from deploykit import checklist, reconcile, redact, report, rollback
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.execution import make_context, run_check
 from deploykit.execution.checks import left_out
+from deploykit.files import write_atomically
 from deploykit.journal.events import Type
 from deploykit.journal.state import State, Status
 from deploykit.journal.store import stored
 from deploykit.model import Evidence, Json, Outcome, Result, sha256
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
 from deploykit.signoff import policy, ssh
 
 #: The rule that closing enforces.

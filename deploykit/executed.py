@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from deploykit import redact
 from deploykit.errors import BrokenRecordError, LockedError
-from deploykit.run import write_atomically
+from deploykit.files import write_atomically
 
 #: Where our words stand in the metadata of a notebook, of a code cell, and of an output that is only a note.
 OURS = "deploykit"

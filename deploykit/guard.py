@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deploykit import settings as settings_module
 from deploykit.errors import DeploykitError, ProviderError, RefusedError, RollbackIncompleteError
+from deploykit.files import write_atomically
 from deploykit.journal import clock
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.store import stored
@@ -25,7 +26,7 @@ from deploykit.ports import Router
 from deploykit.providers import connect
 from deploykit.returning import is_split
 from deploykit.rollback import return_traffic, say
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
 
 #: How long a guard may take to come up before a split is refused.
 START_SECONDS = 15.0

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from deploykit import redact
 from deploykit.errors import BrokenRecordError, LockedError, RefusedError, StoreError, UsageError
+from deploykit.files import write_atomically
 from deploykit.journal import chain, spool, witness
 from deploykit.journal.events import Actor, Draft, Event, Type
 from deploykit.journal.locks import Lock, one_process
@@ -42,25 +43,6 @@ def login() -> str:
     with suppress(KeyError, OSError):
         return getpass.getuser()
     return f"uid-{os.getuid()}"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old bytes or the new ones, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class Run:

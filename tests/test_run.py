@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from deploykit.errors import BrokenRecordError, Exit, LockedError, RefusedError, StoreError, UsageError
+from deploykit.files import write_atomically
 from deploykit.guard import GuardProcess
 from deploykit.journal.events import Event, Type
 from deploykit.journal.store import FILE
 from deploykit.model import DecisionKind, Evidence, Outcome, Result
-from deploykit.run import Run, login, new_id, read_plan, write_atomically
+from deploykit.run import Run, login, new_id, read_plan
 from deploykit.signoff.policy import decide
 from tests.world import World
 

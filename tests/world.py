@@ -70,7 +70,7 @@ from deploykit.ports.database import (
 )
 from deploykit.providers import connect
 from deploykit.returning import send_back
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
 from deploykit.settings import Settings
 from deploykit.settings import load as load_settings
 from deploykit.signoff import ssh
@@ -115,6 +115,14 @@ service = "PSERVIC"
 [flags]
 url = "https://flags.example.com"
 token = "env:UNLEASH_TOKEN"
+"""
+
+#: Production's database, for those who set it up: the release brings it a revision.
+DATABASE = """
+[environments.production.database]
+url = "env:DATABASE_URL"
+scratch = "env:SCRATCH_URL"
+alembic = "alembic.ini"
 """
 
 
@@ -313,7 +321,7 @@ class World:
             pause=self.pause,
             timeline=lambda: tuple(event.model_dump(mode="json") for event in run.events()),
             incident=lambda: "# Incident\n\nIt went back.\n",
-            write=lambda name, data: write_atomically(run.folder / name, data),
+            write=run.write,
             read=run.read,
         )
         return replace(made, **changes)

@@ -154,8 +154,8 @@ def verify(
 @click.pass_context
 def report(ctx: click.Context, run: str, output: Path | None) -> None:
     """Write RUN's report: one HTML file that needs nothing else."""
+    from deploykit.files import write_atomically
     from deploykit.report import render
-    from deploykit.run import write_atomically
 
     found = common.find(ctx, run)
     sealed = found.folder / "report.html"

@@ -14,7 +14,7 @@ from papermill.iorw import LocalHandler, papermill_io
 
 from deploykit import executed, redact
 from deploykit.executed import CellStatus
-from deploykit.run import write_atomically
+from deploykit.files import write_atomically
 
 
 @cache

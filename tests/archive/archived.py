@@ -8,6 +8,7 @@ from pathlib import Path
 
 import deploykit.archive
 from deploykit.checklist import checklist
+from deploykit.files import write_atomically
 from deploykit.journal.events import Type
 from deploykit.model import (
     Answer,
@@ -22,7 +23,7 @@ from deploykit.model import (
     Verdict,
     sha256,
 )
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
 from deploykit.signoff.policy import decide
 from tests.signoff.team import Team, settle
 

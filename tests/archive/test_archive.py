@@ -14,9 +14,10 @@ from deploykit import archive, redact
 from deploykit.archive import HEAD, SEAL, SUMS, close, export, files
 from deploykit.checklist import checklist
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
+from deploykit.files import write_atomically
 from deploykit.journal.events import Type
 from deploykit.model import Evidence, Outcome, sha256
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
 from deploykit.settings import load
 from deploykit.signoff import ssh
 from deploykit.verify import verify

@@ -11,8 +11,8 @@ import pytest
 import deploykit
 from deploykit import archive
 from deploykit.errors import BrokenRecordError
+from deploykit.files import write_atomically
 from deploykit.journal.events import Type
-from deploykit.run import write_atomically
 from tests.signoff.team import Team
 
 

@@ -9,6 +9,7 @@ import mistune
 import pytest
 
 from deploykit import redact
+from deploykit.files import write_atomically
 from deploykit.journal.events import Type
 from deploykit.model import (
     Answer,
@@ -23,7 +24,7 @@ from deploykit.model import (
     Verdict,
 )
 from deploykit.report import incident, render
-from deploykit.run import Run, write_atomically
+from deploykit.run import Run
 from deploykit.signoff.policy import decide
 from deploykit.templates import markdown
 from tests.archive.archived import go_through, notebook

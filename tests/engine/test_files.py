@@ -16,7 +16,7 @@ import pytest
 from deploykit import executed, redact
 from deploykit.engine import CellStatus, Executed, execute, files
 from deploykit.errors import StoreError
-from deploykit.run import write_atomically
+from deploykit.files import write_atomically
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench

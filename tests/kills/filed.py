@@ -38,18 +38,11 @@ from deploykit.notebook import live
 from deploykit.rollback import traffic_back
 from deploykit.run import Run
 from deploykit.settings import load
-from tests.world import SERVICE, FakeGuard, Fault, World, inject
+from tests.world import DATABASE, SERVICE, FakeGuard, Fault, World, inject
 
 ROOT = Path(__file__).parents[2]
 #: Sending traffic back may be done again and again; everything else may not.
 REPEATABLE = "weights blue 0, green 100"
-#: Production's database, which only this world has: the release brings it a revision.
-DATABASE = """
-[environments.production.database]
-url = "env:DATABASE_URL"
-scratch = "env:SCRATCH_URL"
-alembic = "alembic.ini"
-"""
 #: Where a process may be killed around a step: at which event, and whether before or after its commit.
 POINTS = {
     "before the intent": (Type.STEP_INTENDED, "before"),

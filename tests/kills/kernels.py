@@ -24,7 +24,7 @@ from deploykit.runner import execute
 from tests.kills.filed import Aim, Filed, environment, fork, was_killed
 
 #: Waits in a kernel until the work that a cell began has ended.
-IDLE = "import time\nwhile phase._worker is not None and phase._worker.busy:\n    time.sleep(0.02)"
+IDLE = "import time\nwhile phase.work._worker is not None and phase.work._worker.busy:\n    time.sleep(0.02)"
 
 
 def under_papermill(filed: Filed, item: Item, aim: Aim) -> bool:
