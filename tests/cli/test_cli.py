@@ -234,12 +234,8 @@ def test_status_in_json_has_a_pinned_shape(world: World, run: Run, call: Call) -
     assert (said["run"], said["number"], said["status"], said["sealed"]) == (run.id, 1, "open", False)
     assert said["unknown"] == ["blue-green.traffic/10"]
     assert (said["notebooks"], said["weights"], said["guard"]) == ([], "whole: blue 0, green 100", "not there")
-    assert said["items"][0] == {
-        "item": "blue-green.deploy",
-        "phase": "blue-green",
-        "outcome": "pass",
-        "summary": "well",
-    }
+    done = {"item": "blue-green.deploy", "phase": "blue-green", "outcome": "pass", "summary": "well"}
+    assert [item for item in said["items"] if item["outcome"]] == [done]
     assert [item["item"] for item in said["items"]] == [item.id for item in checklist().item]
 
 
