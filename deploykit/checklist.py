@@ -32,6 +32,7 @@ class Item(Record):
         touches: What it changes or loads outside; empty for one that only reads.
         production: Whether it changes production: the rules are asked before, and the window counts from the first.
         after: The action that it hangs on, which a rehearsal leaves out.
+        instead: The item that makes up for it: where that one passed, this one keeps no gate shut.
         watched: Whether it is proved by what the watch saw.
         by: What does it, as `module:name` below the package; for a sign-off, what gathers the evidence.
     """
@@ -45,6 +46,7 @@ class Item(Record):
     touches: str = ""
     production: bool = False
     after: str = ""
+    instead: str = ""
     watched: bool = False
     when: When = "always"
     by: str

@@ -39,7 +39,7 @@ def make(settings: Settings, environment: str, release: str, actor: Actor, *, re
         ProviderError: A system that the plan needs does not answer, or does not know who wrote the release.
     """
     target = settings.environment(environment)
-    _require_known_items(settings)
+    require_known_items(settings)
     ports = connect(settings, target)
     notebooks, commit = _notebooks(settings), _commit(ports, release)
     live, candidate = _arms(ports, target, release)
@@ -98,8 +98,12 @@ def _plan(settings: Settings, row: RunRow, found: _Found, *, rehearse: bool) -> 
     )
 
 
-def _require_known_items(settings: Settings) -> None:
-    """What the settings say of an item must be of one that there is; the rules are not for leaving out."""
+def require_known_items(settings: Settings) -> None:
+    """What the settings say of an item must be of one that there is; the rules are not for leaving out.
+
+    Raises:
+        UsageError: It is of another.
+    """
     known = {item.id for item in checklist().item}
     for place, names in (("left_out", settings.left_out), ("rules.rehearse", settings.rules.rehearse)):
         wrong = sorted(set(names) - known)

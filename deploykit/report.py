@@ -17,7 +17,7 @@ from deploykit import executed, templates, timeline
 from deploykit.checklist import Item, checklist
 from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, fold
-from deploykit.model import SEVERITY, Decision, Evidence, Figure, Outcome, Plan, Verdict
+from deploykit.model import SEVERITY, Decision, DecisionKind, Evidence, Figure, Outcome, Plan, Verdict
 from deploykit.run import Run
 
 
@@ -39,6 +39,7 @@ _MARKS = {
     Outcome.NOT_REACHED: _Mark("…", "not reached", "plain"),
     Outcome.UNKNOWN: _Mark("⁇", "unknown", "bad"),
 }
+_SIGNED = _Mark("✍", "signed", "good")
 _OPEN = _Mark("·", "no outcome yet", "plain")
 _STATUS = {
     "open": ("care", "Open", "The run is under way."),
@@ -154,13 +155,14 @@ def _phases(run: Run, state: State) -> list[tuple[str, str, list[_Row]]]:
     strange = [
         _row(run, state, name, None) for name in state.items if name not in shown and _parent(name) not in homeless
     ]
-    return [*phases, *([("Throughout", "", others + strange)] if others or strange else [])]
+    head = [("Contacts and rules", "", others)] if others else []
+    return [*head, *phases, *([("Beside the checklist", "", strange)] if strange else [])]
 
 
 def _counts(rows: Iterable[_Row]) -> list[tuple[_Mark, int]]:
     """How many items ended in which way, the worst first."""
     found = Counter(row.mark for row in rows)
-    order = [_MARKS[outcome] for outcome in reversed(SEVERITY)] + [_OPEN]
+    order = [_MARKS[outcome] for outcome in reversed(SEVERITY)] + [_SIGNED, _OPEN]
     return [(mark, found[mark]) for mark in order if found[mark]]
 
 
@@ -180,13 +182,22 @@ def _row(run: Run, state: State, name: str, item: Item | None) -> _Row:
         title=item.title if item else "",
         kind=item.kind.value if item else "",
         proof=item.proof if item else "",
-        mark=_MARKS[settled.outcome] if settled else _OPEN,
+        mark=_mark(state, name),
         summary=settled.summary if settled else "",
         mend=settled.mend if settled else "",
         at=settled.at if settled else "",
         evidence=run.evidence(settled.evidence) if settled else None,
         decision=state.decisions.get(name),
     )
+
+
+def _mark(state: State, name: str) -> _Mark:
+    """A person's signature is the end of a sign-off, whose own outcome only says what was gathered."""
+    settled, decision = state.items.get(name), state.decisions.get(name)
+    if settled is None:
+        return _OPEN
+    signed = decision is not None and decision.kind is DecisionKind.SIGNED and state.gathered(name)
+    return _SIGNED if signed else _MARKS[settled.outcome]
 
 
 def _notebooks(folder: Path) -> list[tuple[str, dict[str, int], str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from statistics import median
 
 from deploykit.analysis import bounds
@@ -81,15 +82,22 @@ def describe_series(metric: Metric, watch: MetricWatch, needed: float, look: flo
     middle, (low, high) = median(values), _median_interval(values)
     least, most = reference.band(watch.recent[-1][0])
     numbers |= {"value": middle, "value_low": low, "value_high": high, "usual_low": least, "usual_high": most}
-    unit = {"fraction": "", "raw": "", "count": ""}.get(metric.unit, f" {metric.unit}")
+    told = partial(amount, unit=metric.unit)
     which = f"{len(strays)} of the last {len(watch.recent)} points at" if strays else "lately"
-    usual = f"{least:.4g} to {most:.4g} is usual ({reference.words})"
-    reason = f"{metric.name}: {which} {middle:.4g}{unit} ({low:.4g} to {high:.4g}) where {usual}"
+    usual = f"{told(least)} to {told(most)} is usual ({reference.words})"
+    reason = f"{metric.name}: {which} {told(middle)} ({told(low)} to {told(high)}) where {usual}"
     numbers |= {"strays": float(len(strays))}
     if watch.log_e >= needed:
         return Finding(metric=metric.name, answer=Answer.ROLL_BACK, reason=reason, numbers=numbers)
     numbers["seconds_to_certainty"] = wait = _wait_series(watch, needed, look)
     return Finding(metric=metric.name, answer=Answer.PASS, reason=reason + _waiting(wait), numbers=numbers)
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit, for a reader: bytes in mega."""
+    if unit == "bytes":
+        return f"{value / 1e6:.4g} MB"
+    return f"{value:.4g}" + {"fraction": "", "raw": "", "count": "", "percent": " %"}.get(unit, f" {unit}")
 
 
 def seen_by(watch: CountWatch, needed: float) -> tuple[float, float]:

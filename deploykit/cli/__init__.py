@@ -13,6 +13,8 @@ from deploykit.errors import DeploykitError
 
 #: Command, module below `deploykit.cli`, and what it does in a line.
 COMMANDS = {
+    "init": ("beginning", "settings, runbooks and templates into your own repository"),
+    "doctor": ("beginning", "settings, credentials and reachability, each fault with its mend"),
     "plan": ("making", "open a run: freeze its plan and notebooks"),
     "sign": ("making", "sign a decision with your SSH key"),
     "run": ("running", "execute the phases up to the next gate"),

@@ -95,10 +95,11 @@ SCENARIOS = (
     ),
     Scenario(
         name="failing-migration",
-        story="brings a migration that fails half-way: the database takes it back, and no traffic moves",
+        story="brings a migration that fails half-way: no traffic moves, and what was applied is taken back",
         release="v1.9.0",
         ends=Exit.FAILED,
-        outcomes={"database.backup": "pass", "database.migrate": "fail"},
+        undoes=True,
+        outcomes={"database.migrate": "fail", "rollback.migration": "pass", "rollback.restore": "not-needed"},
     ),
     Scenario(
         name="restore",

@@ -63,6 +63,8 @@ class Stage:
         self._go_on(scenario)
         if scenario.undoes:
             self.type(Exit.DONE, "rollback", self._run, "--database", "--reason", "customers miss their orders")
+        elif scenario.ends is Exit.FAILED:
+            self.type(Exit.DONE, "abort", self._run, "--comment", "it is for tomorrow")
         self._close()
         self._compare(scenario)
 

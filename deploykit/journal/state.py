@@ -137,7 +137,7 @@ class State:
             return False
         if decision is not None and decision.kind is DecisionKind.REFUSED:
             return False
-        if settled.outcome.opens:
+        if settled.outcome.opens or self._made_up_for(item):
             return True
         if decision is None:
             return False
@@ -145,6 +145,11 @@ class State:
             return self.gathered(item)
         usable = decision.until is None or decision.until > (at or now())
         return decision.kind is DecisionKind.OVERRIDDEN and usable
+
+    def _made_up_for(self, item: str) -> bool:
+        instead = next((known.instead for known in checklist().item if known.id == item), "")
+        other = self.items.get(instead)
+        return other is not None and other.outcome is Outcome.PASS
 
     def gathered(self, item: str) -> bool:
         """Whether a sign-off's evidence lies ready to be signed over."""

@@ -113,6 +113,15 @@ class Store:
         """Let go of the file."""
         self._engine.dispose()
 
+    def require_writable(self) -> None:
+        """Take the lock that a writer takes, and let go of it.
+
+        Raises:
+            StoreError: It cannot be had.
+        """
+        with self._writing():
+            return
+
     # --- runs and their journals
 
     def open_run(self, row: RunRow, first: Callable[[int], Draft]) -> Event:

@@ -100,7 +100,7 @@ class Work:
         """Go through an action.
 
         Raises:
-            DeploykitError: Headless: it did not pass, or may not be begun.
+            DeploykitError: Headless, and on the way forward: it did not pass, or may not be begun.
         """
         self._displays[item.id].working("begins")
         work = lambda: execution.run_action(self.run, self._context(item), item)  # noqa: E731 - said once
@@ -153,6 +153,11 @@ class Work:
             return
         try:
             work()
+        except NotPassedError as error:
+            told(error)
+            if self.forward:
+                raise
+            return  # a way back does what it can; the gate says what is left
         except BaseException as error:
             told(error)
             raise

@@ -1,16 +1,17 @@
 """The outside systems: one small module a vendor, found by name, imported when first used.
 
 To add one: a module with `connect(settings, environment)` that returns an adapter of a port, its client imported in the
-constructor; its name in `ADAPTERS`; an extra of the same name in `pyproject.toml` if it needs a client.
+constructor; its name in `ADAPTERS`; an extra of the same name in `pyproject.toml` if it needs a client. What shows that
+address, token and place are right, and is no part of the port, it offers as `questions()`: see `Introduced`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from deploykit.errors import UsageError
 from deploykit.providers._needed import needed
@@ -53,6 +54,14 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
 }
 #: The adapters whose client is an extra of the same name.
 EXTRAS = frozenset({"railway", "datadog", "github", "slack", "pagerduty", "postgres", "tls"})
+
+
+class Introduced(Protocol):
+    """An adapter that can be asked, reading only, whether it is set up right."""
+
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """Cheap questions by name; each answers in a few words what is there, or raises a `ProviderError`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,10 @@ class Connections:
         """Production's database."""
         settings = needed(self.environment.database, "environments.NAME.database")
         return cast("Database", self._adapter("database", settings.kind))
+
+    def questions(self, port: str) -> Mapping[str, Callable[[], str]]:
+        """What an adapter can be asked beside its port; one that is not there says why, as its property does."""
+        return cast("Introduced", getattr(self, port)).questions()
 
     def _adapter(self, port: str, name: str) -> Any:
         known = ADAPTERS[port]

@@ -56,6 +56,21 @@ def whole_number(value: Any, place: str) -> int:
     return value
 
 
+def access(raw: dict[str, Any]) -> str:
+    """What one may do in a repository: deployments are recorded by whoever may write.
+
+    Raises:
+        Fault: The repository is archived, or its user may only read it.
+    """
+    name, may = text(raw.get("full_name"), "full_name"), raw.get("permissions")
+    if raw.get("archived") is True:
+        raise Fault(Why.REFUSED, f"{words(name)} is archived", mend="look at github.repository")
+    if isinstance(may, dict) and may.get("push") is False:
+        mend = "give github.token the right to write deployments (fine-grained: Deployments, classic: repo_deployment)"
+        raise Fault(Why.REFUSED, f"{words(name)} may be read, and nothing recorded there", mend=mend)
+    return f"{words(name)} can be read"
+
+
 def pull_request(raw: dict[str, Any]) -> PullRequest:
     """A pull request."""
     state = "merged" if raw.get("merged_at") or raw.get("merged") is True else text(raw.get("state"), "state")

@@ -16,7 +16,7 @@ from deploykit.providers._errors import Call, attempt
 from deploykit.providers._faults import Fault, Why, of_client, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from deploykit.model import Series
@@ -64,6 +64,30 @@ class DatadogMetrics:
         self._api = MetricsApi(ApiClient(configuration))  # type: ignore[no-untyped-call]  # likewise
         self._call = Call("Datadog", "", address="metrics.url", token=_TOKENS, timeout=timeout)
         self._known: set[str] = set()
+
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """Whether the API key is one; what the application key may do, only real questions show."""
+        return {"api-key": self._valid}
+
+    def _valid(self) -> str:
+        from datadog_api_client.v1.api.authentication_api import AuthenticationApi  # noqa: PLC0415 - an extra
+
+        ask = AuthenticationApi(self._api.api_client).validate  # type: ignore[no-untyped-call]  # likewise
+
+        def once() -> str:
+            try:
+                body: Any = getattr(ask(), "data", b"")
+            except Exception as error:
+                fault = _fault(error)
+                if fault.status in {401, 403}:
+                    site = "and that metrics.url is your organisation's site"
+                    fault.mend = f"look at the secret that metrics.api_key names, {site}"
+                raise fault from error
+            if mapping(parse(body), "the answer").get("valid") is not True:
+                raise Fault(Why.REFUSED, "the API key is not valid", mend="look at the secret of metrics.api_key")
+            return "the API key is valid"
+
+        return attempt(replace(self._call, what="validate"), once)
 
     def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:
         """The points of one query, as Datadog aligns them: the first bucket may begin before `start`.

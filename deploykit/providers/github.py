@@ -72,6 +72,14 @@ class GithubRepository:
         self._people = {address.lower(): login for address, login in (people or {}).items()}
         self._call = Call("GitHub", "", address="github.url", token="github.token", timeout=timeout)  # noqa: S106 - a name
 
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """What the token may do in the repository."""
+        return {"access": self._access}
+
+    def _access(self) -> str:
+        with self._asking(f"repository {self._name}") as call:
+            return answers.access(mapping(self._client.get(call, self._base), "the answer"))
+
     def commit(self, ref: str) -> str:
         """The full commit of a tag, branch or commit.
 

@@ -6,9 +6,10 @@ Source: https://developer.pagerduty.com/api-reference/. The token needs to read,
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from deploykit.errors import UsageError
 from deploykit.providers._answers import listing, mapping, parse, said, text
 from deploykit.providers._deadline import within
 from deploykit.providers._errors import Call, attempt, worded
-from deploykit.providers._faults import Fault, Why, of_client, seconds
+from deploykit.providers._faults import Fault, Why, of_client, seconds, words
 from deploykit.providers._needed import needed
 
 if TYPE_CHECKING:
@@ -66,6 +67,38 @@ class PagerdutyPager:
         self._client.timeout = timeout  # type: ignore[assignment]  # seconds, whole or not
         self._settings = settings
         self._call = Call("PagerDuty", "", address="pager.url", token="pager.token", timeout=timeout)  # noqa: S106 - a name
+
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """Whether policy, service and sender are there."""
+        known = self._settings
+        return {
+            "policy": partial(self._named, "escalation_policies", "escalation_policy", known.escalation_policy),
+            "service": partial(self._named, "services", "service", known.service),
+            "sender": self._sender,
+        }
+
+    def _named(self, kind: str, key: str, name: str) -> str:
+        """What something is called there."""
+
+        def once() -> str:
+            answer = self._ask("GET", f"/{kind}/{quote(name, safe='')}", absent=True)
+            if answer is None:
+                raise Fault(Why.REFUSED, f"there is no {key} {name}", mend=f"look at pager.{key}: it is an id")
+            found = mapping(mapping(answer, "the answer").get(key), f"the {key}")
+            if found.get("id") != name:
+                raise Fault(Why.GARBLED, f"it is another {key}")
+            return f"{name} is {words(found.get('summary') or found.get('name') or 'there')}"
+
+        return attempt(replace(self._call, what=f"{key} {name}"), once)
+
+    def _sender(self) -> str:
+        sender, what = self._settings.sender, "the user of pager.from"
+        for user in self._pages(what, "/users", "users", {"query": sender}):
+            if str(user.get("email")).lower() == sender.lower():
+                return f"{sender} is {words(user.get('name'))}"
+        with worded(replace(self._call, what=what)):
+            mend = "let pager.from be the address of one of the account's users"
+            raise Fault(Why.REFUSED, f"{sender} is no user", mend=mend)
 
     def on_call(self, start: datetime, end: datetime) -> tuple[OnCall, ...]:
         """Every turn of the policy that touches this span, of all levels, by level and beginning.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deploykit import redact
 from deploykit.providers._answers import listing, mapping, said, text
 from deploykit.providers._errors import Call, attempt
-from deploykit.providers._faults import Fault, Why, of_client
+from deploykit.providers._faults import Fault, Why, of_client, words
 
 if TYPE_CHECKING:
     import httpx
@@ -57,6 +57,9 @@ _VARIABLES = """
 query($project: String!, $environment: String!, $service: String) {
   variables(projectId: $project, environmentId: $environment, serviceId: $service) }
 """
+_PROJECT = """
+query($id: String!) { project(id: $id) { name environments { edges { node { id name } } } } }
+"""
 _LOGS = """
 query($id: String!, $limit: Int) { deploymentLogs(deploymentId: $id, limit: $limit) { timestamp severity message } }
 """
@@ -85,6 +88,31 @@ class RailwayPlatform:
             url=settings.url, headers=headers, timeout=timeout, event_hooks={"response": [_only_success]}
         )
         self._transport.connect()  # type: ignore[no-untyped-call]  # the client leaves it untyped
+
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """Whether project and environment are there."""
+        return {"project": self._place}
+
+    def _place(self) -> str:
+        known = self._settings
+
+        def once() -> str:
+            try:
+                found = mapping(self._ask(_PROJECT, "project", id=known.project), "project")
+            except Fault as fault:
+                if fault.why is Why.REFUSED and not fault.mend:
+                    fault.mend = "look at platform.project, and at what platform.token may see"
+                raise
+            edges = listing(mapping(found.get("environments"), "environments").get("edges"), "edges")
+            nodes = [mapping(mapping(edge, "an edge").get("node"), "an environment") for edge in edges]
+            names = {str(node.get("id")): words(node.get("name")) for node in nodes}
+            if known.environment not in names:
+                listed = ", ".join(f"{name} is {key}" for key, name in names.items())
+                mend = f"mend platform.environment, which is an id: {listed}"
+                raise Fault(Why.REFUSED, f"{words(found.get('name'))} has no such environment", mend=mend)
+            return f"{names[known.environment]} of {words(found.get('name'))}"
+
+        return attempt(replace(self._call, what=f"project {known.project}"), once)
 
     def deployments(self, service: str, *, limit: int = 10) -> tuple[Deployment, ...]:
         """The latest deployments of a service, newest first.

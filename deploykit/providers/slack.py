@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,8 @@ TIMEOUT = 10
 #: Pages that are looked through before it is said that there are too many.
 PAGES = 20
 EVENT = "deploykit"
+#: What a public channel takes; for a private one Slack names what is missing when it is asked.
+SCOPES = frozenset({"chat:write", "channels:read", "channels:history"})
 _ID = re.compile(r"[CG][A-Z0-9]{6,}")
 
 #: Slack's words for a failure after which part of the work may have been done.
@@ -56,6 +58,28 @@ class SlackChat:
         self._client = web_client(url, token, timeout)
         self._call = Call("Slack", "", address="chat.url", token="chat.token", timeout=timeout)  # noqa: S106 - a name
         self._channels: dict[str, str] = {}
+
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """Who the token is, and whether it has the scopes that everything here needs."""
+        return {"token": self._identity}
+
+    def _identity(self) -> str:
+        told: dict[str, str] = {}
+
+        def ask(**asked: Any) -> Any:
+            response = self._client.auth_test(**asked)
+            told.update({str(name).lower(): str(value) for name, value in dict(response.headers).items()})
+            return response
+
+        def once() -> str:
+            answer = self._answer(ask, {})
+            missing = sorted(SCOPES - set(told.get("x-oauth-scopes", "").replace(" ", "").split(",")))
+            if missing:
+                mend = f"give the app the scopes {', '.join(missing)}, and install it again"
+                raise Fault(Why.REFUSED, f"the token lacks {', '.join(missing)}", mend=mend)
+            return f"{words(answer.get('user'))} of {words(answer.get('team'))}"
+
+        return attempt(replace(self._call, what="auth.test"), once)
 
     def find(self, channel: str, run: str, *, kind: str) -> Message | None:
         """The message of this run and kind: in the channel, or in a thread under a message of this run.

@@ -28,8 +28,14 @@ class Namespace(StrEnum):
     SEAL = "deploykit-seal"
 
 
-def sign(data: bytes, key: Path, namespace: str) -> bytes:
+def sign(data: bytes, key: Path, namespace: str, *, asking: bool = True) -> bytes:
     """Sign bytes; with a public key the agent signs.
+
+    Args:
+        data: What is signed.
+        key: The key.
+        namespace: What the signature is for.
+        asking: Whether a passphrase may be asked for; else a key that has one is not signed with.
 
     Raises:
         UsageError: There is no such key, no `ssh-keygen`, or the key could not be used.
@@ -39,7 +45,7 @@ def sign(data: bytes, key: Path, namespace: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="deploykit-") as folder:
         path = Path(folder) / "data"
         path.write_bytes(data)
-        done = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", namespace, str(path), timeout=None)
+        done = _ssh_keygen("-Y", "sign", "-f", str(key), "-n", namespace, str(path), timeout=None, asking=asking)
         if done.returncode != 0:
             raise UsageError(
                 f"the key could not sign: {_said(done)}",
@@ -159,7 +165,7 @@ def _at(at: datetime | None) -> list[str]:
 
 
 def _ssh_keygen(
-    *arguments: str, data: bytes | None = None, timeout: float | None = _SECONDS
+    *arguments: str, data: bytes | None = None, timeout: float | None = _SECONDS, asking: bool = True
 ) -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("ssh-keygen")
     if program is None:
@@ -170,7 +176,9 @@ def _ssh_keygen(
         capture_output=True,
         check=False,
         timeout=timeout,
-        env={**os.environ, "LC_ALL": "C"},
+        # Where nobody may be asked, the one to ask is a program that says nothing.
+        env={**os.environ, "LC_ALL": "C"}
+        | ({} if asking else {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force"}),
     )
 
 

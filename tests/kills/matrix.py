@@ -70,7 +70,7 @@ def survive(template: Path, home: Path, random: Random, tally: Tally) -> None:
         assert (filed.twice(), filed.lost()) == ([], [])
         with filed.disk.turn() as world:
             serving: dict[Colour, int] = {"blue": 0, "green": 100} if rolled_back else {"blue": 100, "green": 0}
-            assert world.weights == serving
+            assert (world.weights, world.stopped) == (serving, False)
         tally.runs += 1
         tally.effects += len(filed.effects())
         tally.events.append(len((home / "acknowledged").read_text().splitlines()))

@@ -7,12 +7,13 @@ to the server, no others. A migration that cannot be written so (it reads data a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploykit.errors import Rejected, UsageError
+from deploykit.errors import Rejected, Unreachable, UsageError
 from deploykit.ports.database import (
     Applied,
     Backup,
@@ -25,7 +26,7 @@ from deploykit.ports.database import (
 )
 from deploykit.providers.postgres import applying, backups, linting, reading, releases, sessions, swapping
 from deploykit.providers.postgres.applying import Limits, Way
-from deploykit.providers.postgres.programs import Programs
+from deploykit.providers.postgres.programs import Programs, last_words
 from deploykit.settings import FILE, DatabaseSettings, EnvironmentSettings, Settings
 
 #: Seconds for a question that is small.
@@ -75,6 +76,37 @@ class PostgresDatabase(PostgresCopy):
     folder: Path
     alembic: str
     python: Path | None = None
+
+    def questions(self) -> Mapping[str, Callable[[], str]]:
+        """Whether the server for scratch databases, the programs and the folder of backups will do."""
+        return {"scratch": self._scratch_server, "programs": self._programs_there, "backups": self._backups_kept}
+
+    def _scratch_server(self) -> str:
+        place = "environments.NAME.database.scratch"
+        try:
+            with sessions.session(self.server, QUESTION) as connection:
+                may = connection.execute(
+                    "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+                ).fetchone()
+        except Unreachable as error:
+            mend = f"see whether the server is up, and look at {place}"
+            raise Unreachable(error.what, where=place, mend=mend) from error
+        if may is None or may[0] is not True:
+            mend = f"ALTER ROLE ... CREATEDB for the role of {place}"
+            raise Rejected("its role may not create databases", where=place, mend=mend)
+        return "databases can be created there"
+
+    def _programs_there(self) -> str:
+        found = [self.programs.find(name) for name in ("pg_dump", "pg_restore", "squawk")]
+        said = self.programs.must([found[0], "--version"], mend="look at environments.NAME.database.programs")
+        return f"{last_words(said)}, pg_restore and squawk are there"
+
+    def _backups_kept(self) -> str:
+        folder = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            mend = "make the folder that environments.NAME.database.backups names writable"
+            raise Rejected(f"{folder} cannot be written", where="environments.NAME.database.backups", mend=mend)
+        return f"backups go to {self.folder}"
 
     def revision(self) -> str:
         """The revision in force."""

@@ -170,6 +170,12 @@ async def create_incident(account: Account, request: Request) -> Any:
     return JSONResponse({"incident": made}, 201)
 
 
+async def show_policy(_: Account, request: Request) -> Any:
+    """Shows the one escalation policy, without its rules."""
+    shown = {**POLICY, "type": "escalation_policy", "name": "Shop", "escalation_rules": [], "num_loops": 0, "teams": []}
+    return {"escalation_policy": known({PAGERDUTY_POLICY: shown}, request)}
+
+
 async def show_service(_: Account, request: Request) -> Any:
     """Shows the one service."""
     shown = {**SERVICE, "type": "service", "name": "shop", "status": "active", "escalation_policy": POLICY}
@@ -301,6 +307,7 @@ def make_app(account: Account) -> Starlette:
         route("/users/{id}", show_user),
         route("/schedules", list_schedules),
         route("/schedules/{id}", show_schedule),
+        route("/escalation_policies/{id}", show_policy),
         route("/services/{id}", show_service),
         route("/incidents", list_incidents),
         route("/incidents", create_incident, "POST"),
