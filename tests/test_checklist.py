@@ -95,6 +95,13 @@ def test_ids_kinds_and_order_are_the_clients() -> None:
     assert [(item.id, item.kind.value) for item in ITEMS] == rows
 
 
+def test_the_page_has_every_row_as_it_is() -> None:
+    page = (ROOT / "runbooks" / "checklist.md").read_text("utf-8")
+    listed = [line for line in page.splitlines() if re.match(r"\| [a-z-]+\.[a-z-]+ \|", line)]
+    rows = [(i.id, i.kind.value, i.title, i.proof, i.provider, i.touches) for i in ITEMS]
+    assert listed == [f"| {' | '.join(row)} |" for row in rows]
+
+
 def test_what_hangs_on_another_item_comes_after_it() -> None:
     order = {item.id: number for number, item in enumerate(ITEMS)}
     assert all(order[item.after] < order[item.id] for item in ITEMS if item.after)
