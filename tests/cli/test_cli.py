@@ -268,7 +268,7 @@ def test_the_checklist_is_listed_without_our_insides(call: Call) -> None:
     assert [item["id"] for item in listed] == [item.id for item in checklist().item]
     assert set(listed[0]) == {
         "id", "phase", "kind", "title", "proof", "provider", "touches", "production", "after", "watched", "when",
-        "automated",
+        "instead", "automated",
     }  # fmt: skip
     assert call("checklist").stdout.splitlines()[0].split() == ["item", "kind", "proof"]
 
