@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploykit.doctor import environments as each
 from deploykit.doctor import machine, systems, team
 from deploykit.doctor.asking import Look, side_by_side
 from deploykit.model import SEVERITY, Result
@@ -39,7 +38,7 @@ def examine(settings: Settings, environments: Iterable[str] = (), *, within: flo
         environment = settings.environment(name)
         if number == 0:
             looks |= {key: systems.asked(ask, connect(settings, environment)) for key, ask in systems.SHARED.items()}
-        for key, ask in each.OWN.items():
+        for key, ask in systems.OWN.items():
             looks[f"{key}/{name}"] = systems.asked(ask, connect(settings, environment), name)
         looks[f"store/{name}"] = lambda name=name: machine.store(settings, name)  # type: ignore[misc]
     found = side_by_side(looks, within)

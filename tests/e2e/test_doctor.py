@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploykit import settings as settings_module
-from deploykit.doctor import environments, machine, systems, team
+from deploykit.doctor import machine, systems, team
 from deploykit.doctor.asking import Question, answers, side_by_side
 from deploykit.errors import Exit
 from deploykit.model import Outcome, Result
@@ -29,8 +29,8 @@ def asked(project: Project, system: str) -> dict[str, Result]:
     """What one system answers."""
     settings = settings_module.load(project.home / settings_module.FILE)
     ports = connect(settings, settings.environment(ENVIRONMENT))
-    ask = {**systems.SHARED, **environments.OWN}[system]
-    found = side_by_side({system: systems.asked(ask, ports, ENVIRONMENT if system in environments.OWN else "")}, 60)
+    ask = {**systems.SHARED, **systems.OWN}[system]
+    found = side_by_side({system: systems.asked(ask, ports, ENVIRONMENT if system in systems.OWN else "")}, 60)
     return {result.item.removesuffix(f"/{ENVIRONMENT}"): result for result in found}
 
 
