@@ -36,6 +36,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         sandbox_shop.write_checkouts(logs)
         sandbox_shop.lay_schema(dsn, logs, live)
         with psycopg.connect(dsn) as connection:
+            connection.execute("TRUNCATE orders RESTART IDENTITY")
             connection.execute(
                 "INSERT INTO orders (product_id, quantity) SELECT n, n FROM generate_series(1, %s) n", (ORDERS,)
             )

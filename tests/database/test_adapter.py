@@ -244,7 +244,7 @@ def test_a_database_without_any_migration_is_at_none(shop: Shop) -> None:
     assert [(each.before, each.id) for each in brought.revisions] == [("", "0001"), ("0001", "0002")]
     for revision in brought.revisions:
         shop.adapter().upgrade(revision)
-    assert shop.adapter().contents().tables == {"public.orders": 0, "public.products": 50}
+    assert shop.adapter().contents().tables == {"public.orders": 500, "public.products": 50}, "what the first brings"
     for revision in reversed(brought.revisions):
         shop.adapter().downgrade(revision)
     assert shop.adapter().contents().schema == tuple(
