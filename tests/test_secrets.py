@@ -121,9 +121,10 @@ def spread(name: str) -> Result:
 
 def raises(_: Context) -> Result:
     try:
-        raise ValueError(f"SELECT '{CANARY}'")
+        int(f"SELECT '{CANARY}'")
     except ValueError as error:
         raise Rejected(f"syntax error near {CANARY}", where=f"GET /x?token={EVERY_WAY['url']}", mend=CANARY) from error
+    raise AssertionError
 
 
 @pytest.mark.parametrize("find", [lambda _context: spread("blue-green.health"), raises], ids=["result", "error"])

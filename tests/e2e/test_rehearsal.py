@@ -20,6 +20,7 @@ pytestmark = pytest.mark.sandbox
 
 #: Requests after which staging's stability is not inconclusive for want of traffic.
 ENOUGH = 300
+COLUMNS = "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
 
 
 def changes(project: Project) -> dict[str, list[str]]:
@@ -29,16 +30,9 @@ def changes(project: Project) -> dict[str, list[str]]:
 
 def database(project: Project) -> tuple[object, ...]:
     """Which databases there are, and production's tables, columns and revision. Its rows go on changing: it is live."""
+    asked = (COLUMNS, "SELECT datname FROM pg_database", "SELECT version_num FROM alembic_version")
     with psycopg.connect(project.box.addresses.postgres_dsn) as connection:
-        return tuple(
-            tuple(connection.execute(query).fetchall())
-            for query in (
-                "SELECT datname FROM pg_database ORDER BY 1",
-                "SELECT table_name, column_name, data_type FROM information_schema.columns"
-                " WHERE table_schema = 'public' ORDER BY 1, 2",
-                "SELECT version_num FROM alembic_version",
-            )
-        )
+        return tuple(tuple(sorted(connection.execute(query).fetchall())) for query in asked)
 
 
 def staging_is_known(project: Project) -> bool:
