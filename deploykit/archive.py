@@ -178,23 +178,12 @@ def _has_outputs(notebook: bytes) -> bool:
 
 def _refuse_secrets(run: Run) -> None:
     """Search every file, decoded, for every secret that the settings can resolve here."""
-    for reference in _references(run.settings.model_dump(mode="json")):
-        # A secret that this machine does not have cannot have been written by it.
-        with suppress(UsageError):
-            redact.learn(run.settings.resolve(reference))
+    run.settings.learn()
     for name in files(run.folder):
         if any(map(redact.found, _texts((run.folder / name).read_bytes()))):
             raise RefusedError(
                 "a secret stands in this file", where=str(name), mend="change that secret, take it out, close again"
             )
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _references(inner)
-    elif isinstance(value, str) and value.startswith(("env:", "file:")):
-        yield value
 
 
 def _texts(data: bytes) -> Iterator[str]:

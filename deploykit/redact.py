@@ -15,6 +15,8 @@ MASK = "[redacted]"
 SHORTEST = 6
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+#: A line may be broken within a secret, as it is or as JSON has it: base64 is wrapped, and so is a traceback.
+_BREAK = r"(?:(?:\r?\n|\\{1,4}(?:r\\{1,4})?n)[ \t]{0,16})?"
 _NAMES = {**codepoint2name, ord("'"): "apos"}
 _known: dict[str, tuple[re.Pattern[str], ...]] = {}
 
@@ -34,14 +36,16 @@ def forget() -> None:
 def _forms(secret: str) -> Iterator[str]:
     """Patterns for the secret as it may be written: escaped in any way, hex, and base64 at its three alignments."""
     raw = secret.encode("utf-8", "surrogateescape")
-    yield "".join(map(_spellings, re.findall(r"\\+|[^\\]", secret)))
-    yield raw.hex()
-    yield raw.hex().upper()
+    # What has breaks of its own is looked for as it is.
+    between = "" if "\n" in secret or "\\" in secret else _BREAK
+    yield between.join(map(_spellings, re.findall(r"\\+|[^\\]", secret)))
+    yield _BREAK.join(raw.hex())
+    yield _BREAK.join(raw.hex().upper())
     for shift in range(3):
         # The first and last characters of base64 depend on the neighbours, so only the middle is sure.
         first, end = (0, 2, 3)[shift], (shift + len(raw)) * 8 // 6
         middle = base64.b64encode(b"\0" * shift + raw).decode()[first:end]
-        yield re.escape(middle).replace(r"\+", "[-+]").replace("/", "[_/]")
+        yield _BREAK.join({"+": "[-+]", "/": "[_/]"}.get(character, character) for character in middle)
 
 
 def _spellings(character: str) -> str:

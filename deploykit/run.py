@@ -57,6 +57,7 @@ class Run:
 
     def __init__(self, settings: Settings, store: Store, row: RunRow, actor: Actor) -> None:
         self.settings, self.store, self.row, self.actor = settings, store, row, actor
+        settings.learn()
         self.id = row.run
         self.folder = settings.path(settings.archive) / row.service / row.run
         self.plan = read_plan(self.folder)

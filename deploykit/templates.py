@@ -22,8 +22,7 @@ def environment(folder: Path | None = None) -> Environment:
     Args:
         folder: The team's own templates, as the settings name them.
     """
-    ours = [Path(str(resources.files("deploykit"))) / "_data" / "templates", Path(__file__).parents[1] / "templates"]
-    loader = ChoiceLoader([FileSystemLoader(path) for path in ([folder] if folder else []) + ours])
+    loader = ChoiceLoader([FileSystemLoader(path) for path in ([folder] if folder else []) + [packed()]])
     jinja = Environment(
         loader=loader,
         autoescape=select_autoescape(("html.j2", "html")),
@@ -35,6 +34,12 @@ def environment(folder: Path | None = None) -> Environment:
     jinja.filters["md"] = markdown
     jinja.filters["line"] = line
     return jinja
+
+
+def packed() -> Path:
+    """The templates that come with the package; in a checkout, the ones at its top."""
+    ours = Path(str(resources.files("deploykit"))) / "_data" / "templates"
+    return ours if ours.is_dir() else Path(__file__).parents[1] / "templates"
 
 
 def markdown(value: object) -> str:

@@ -22,6 +22,8 @@ ITEMS, PHASES = checklist().item, checklist().phase
 
 #: The commands that DESIGN.md names, and those of them that are built.
 BUILT = {
+    "init",
+    "doctor",
     "abort",
     "backtest",
     "freeze",

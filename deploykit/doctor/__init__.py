@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploykit.doctor import machine, systems, team
-from deploykit.doctor.asking import Look, side_by_side
+from deploykit.doctor import machine, team
+from deploykit.doctor.asking import Look, asked, side_by_side
+from deploykit.doctor.places import PLACES
+from deploykit.doctor.vendors import VENDORS
 from deploykit.model import SEVERITY, Result
 from deploykit.providers import connect
 from deploykit.settings import Settings
@@ -37,9 +39,9 @@ def examine(settings: Settings, environments: Iterable[str] = (), *, within: flo
     for number, name in enumerate(names):
         environment = settings.environment(name)
         if number == 0:
-            looks |= {key: systems.asked(ask, connect(settings, environment)) for key, ask in systems.SHARED.items()}
-        for key, ask in systems.OWN.items():
-            looks[f"{key}/{name}"] = systems.asked(ask, connect(settings, environment), name)
+            looks |= {key: asked(ask, connect(settings, environment)) for key, ask in VENDORS.items()}
+        for key, ask in PLACES.items():
+            looks[f"{key}/{name}"] = asked(ask, connect(settings, environment), name)
         looks[f"store/{name}"] = lambda name=name: machine.store(settings, name)  # type: ignore[misc]
     found = side_by_side(looks, within)
     return tuple(sorted(found, key=lambda result: (-SEVERITY.index(result.outcome), result.item)))

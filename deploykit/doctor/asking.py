@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from deploykit.errors import DeploykitError, Unreachable
 from deploykit.model import Evidence, Outcome, Result
+from deploykit.providers import Connections
 
 #: Looks at one system or place, one result after the other.
 Look = Callable[[], Iterable[Result]]
@@ -41,6 +42,24 @@ def answers(questions: Iterable[Question]) -> Iterator[Result]:
         yield result
         if question.gate and result.outcome is not Outcome.PASS:
             return
+
+
+Asks = Callable[[Connections, str], Iterator[Question]]
+
+
+def asked(ask: Asks, ports: Connections, name: str = "") -> Look:
+    """The look at one system; where it stands in an environment, each result bears the environment's name."""
+    end = f"/{name}" if name else ""
+    return lambda: answers(q._replace(name=q.name + end) for q in ask(ports, name))
+
+
+def own(ports: Connections, port: str, name: str) -> Callable[[], str]:
+    """A question of the adapter's own; connected when it is asked, so that a missing secret is its answer."""
+
+    def ask() -> str:
+        return ports.questions(port)[name]()
+
+    return ask
 
 
 def well(name: str, what: str, *, where: str = "") -> Result:

@@ -85,7 +85,7 @@ def _notebooks(settings: Settings) -> str:
         wanted = [item.id for item in checklist().items(phase.id)]
         missing = [item for item in wanted if item not in _worked(folder, phase)]
         if missing:
-            mend = f"put them back, or write it anew: deploykit init --force {phase.notebook}.ipynb"
+            mend = f"put them back, or write it anew: deploykit init --force runbooks/{phase.notebook}.ipynb"
             raise Rejected(f"{phase.notebook}.ipynb lacks {', '.join(missing)}", where=str(folder), mend=mend)
     return f"{len(checklist().phase)} notebooks in {folder}, each with all of its items"
 

@@ -12,7 +12,7 @@ from deploykit.checklist import Item
 from deploykit.checks.watch import Watched, watch
 from deploykit.context import Context, StopAskedError
 from deploykit.errors import HeldError, NotPassedError, RolledBackError
-from deploykit.execution.checks import Looking
+from deploykit.execution.checks import Looking, left_out
 from deploykit.model import Answer, Evidence, Outcome, Result
 from deploykit.notebook import live, show
 from deploykit.rollback import traffic_back
@@ -164,13 +164,16 @@ class Work:
         told(None)
 
     def _watch(self, items: list[Item], display: live.Display, title: str) -> None:
+        if self.run.plan.rehearsal:
+            self._leave_out(items, display, title)
+            return
         began = time.monotonic()
         try:
             watched = watch(self._context(display))
         except StopAskedError as stopped:
             kind = RolledBackError if self.run.state().rolled_back else HeldError
             raise kind(str(stopped), where="watch", mend=f"`deploykit status {self.run.id}` says why") from stopped
-        results = [item.load()(None, watched) for item in items]
+        results = [left_out(self.run, item) or item.load()(None, watched) for item in items]
         self._roll_back_if_told(watched)
         for item, result in zip(items, results, strict=True):
             self.run.settle(result)
@@ -179,6 +182,17 @@ class Work:
         display.put(show.working("watch", title, f"watched for {time.monotonic() - began:.0f} s"))
         if self.run.state().rolled_back:
             raise RolledBackError(self.run.state().rolled_back, where="watch", mend="90_rollback goes on from here")
+
+    def _leave_out(self, items: list[Item], display: live.Display, title: str) -> None:
+        """A rehearsal brings no candidate to production, so there is nothing to watch, and nothing to send back."""
+        for item in items:
+            result = left_out(self.run, item)
+            if result is None:
+                raise NotPassedError(f"{item.id} does not say which action it hangs on", where="checklist.toml")
+            self.run.settle(result)
+            if item.id in self._displays:
+                self.show(item)
+        display.put(show.working("watch", title, "a rehearsal has nothing to watch"))
 
     def _roll_back_if_told(self, watched: Watched) -> None:
         verdict = watched.verdict

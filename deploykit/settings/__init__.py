@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import unquote
 
 from pydantic import Field, ValidationError
 
@@ -50,6 +54,10 @@ FILE = "deploykit.toml"
 VARIABLE = "DEPLOYKIT_SETTINGS"
 #: Tells a kernel that the engine started how it is run: `run` or `replay`.
 MODE = "DEPLOYKIT_MODE"
+
+
+#: The password in an address, which is a secret by itself: `scheme://user:password@host`, or libpq's `password=...`.
+_PASSWORD = re.compile(r"://[^/@:\s]*:([^/@\s]+)@|[?&]password=([^&\s]+)|(?<![?&])\bpassword\s*=\s*'?([^'\s]+)")
 
 
 class ServiceSettings(Record):
@@ -125,7 +133,25 @@ class Settings(Record):
             mend = f"put the secret into the file {place}, readable by you alone"
         if not value:
             raise UsageError(f"the secret {secret} is not there", where=FILE, mend=mend)
+        for password in _PASSWORD.findall(value):
+            redact.learn(unquote(next(filter(None, password))))
         return redact.learn(value)
+
+    def learn(self) -> None:
+        """Have each secret that this machine has masked, used or not: a program that we start may know it, too."""
+        for reference in _references(self.model_dump(mode="json")):
+            # One that this machine does not have cannot be written by it.
+            with suppress(UsageError):
+                self.resolve(reference)
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every reference to a secret in a JSON value."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _references(inner)
+    elif isinstance(value, str) and value.startswith(("env:", "file:")):
+        yield value
 
 
 def find(start: Path | None = None) -> Path:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from deploykit import settings as settings_module
-from deploykit.doctor import machine, systems, team
+from deploykit.doctor import machine, team
 from deploykit.doctor.asking import Question, answers, side_by_side
+from deploykit.doctor.asking import asked as look_at
+from deploykit.doctor.places import PLACES
+from deploykit.doctor.vendors import VENDORS
 from deploykit.errors import Exit
 from deploykit.model import Outcome, Result
 from deploykit.providers import connect
@@ -29,8 +32,8 @@ def asked(project: Project, system: str) -> dict[str, Result]:
     """What one system answers."""
     settings = settings_module.load(project.home / settings_module.FILE)
     ports = connect(settings, settings.environment(ENVIRONMENT))
-    ask = {**systems.SHARED, **systems.OWN}[system]
-    found = side_by_side({system: systems.asked(ask, ports, ENVIRONMENT if system in systems.OWN else "")}, 60)
+    ask = {**VENDORS, **PLACES}[system]
+    found = side_by_side({system: look_at(ask, ports, ENVIRONMENT if system in PLACES else "")}, 60)
     return {result.item.removesuffix(f"/{ENVIRONMENT}"): result for result in found}
 
 
@@ -130,7 +133,7 @@ def test_a_scanner_that_is_not_ours_to_read_is_named(project: Project) -> None:
 
 
 #: What is written into the settings, the system, the finding, and what its mend names.
-PLACES = (
+WRONG_PLACES = (
     ('repository = "acme/shop"', 'repository = "acme/nothing"', "github", "github.access", "github.repository"),
     ('project = "shop"', 'project = "shoes"', "errors", "errors.project", "errors.project"),
     ('organization = "acme"', 'organization = "acne"', "errors", "errors.project", "errors.organization"),
@@ -155,7 +158,9 @@ PLACES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "system", "name", "mend"), PLACES, ids=[f"{p[3]}: {p[4]}" for p in PLACES])
+@pytest.mark.parametrize(
+    ("old", "new", "system", "name", "mend"), WRONG_PLACES, ids=[f"{p[3]}: {p[4]}" for p in WRONG_PLACES]
+)
 def test_a_wrong_place_is_named_with_what_to_mend(
     project: Project, old: str, new: str, system: str, name: str, mend: str
 ) -> None:
@@ -239,9 +244,7 @@ def test_a_team_without_another_approver_is_told(project: Project) -> None:
 
 def test_an_approver_without_a_key_is_told(project: Project) -> None:
     signers = project.home / "allowed_signers"
-    signers.write_text(
-        "".join(line for line in signers.read_text().splitlines(keepends=True) if not line.startswith("anna"))
-    )
+    signers.write_text(re.sub("(?m)^anna.*", "", signers.read_text()))
     found = looked(project, team.look)["settings.people"]
     assert found.outcome is Outcome.FAIL
     assert "anna@sandbox.invalid" in found.summary
