@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from deploykit import templates
 from deploykit.errors import UsageError
+from deploykit.files import write_atomically
 from deploykit.planning import packed_runbooks
-from deploykit.run import write_atomically
 from deploykit.settings import FILE
 
 IGNORE = ".gitignore"
