@@ -116,7 +116,7 @@ def test_the_steps_that_happened_are_not_left() -> None:
 def test_what_is_left_of_the_shift_fits_or_does_not(
     world: World, monkeypatch: pytest.MonkeyPatch, minutes: int, gone: int | None, done: int, outcome: Outcome
 ) -> None:
-    world.edit("[rules]\n", f'[rules]\nwindow = "{minutes}m"\n')
+    world.edit('window = "10000h"', f'window = "{minutes}m"')
     run = world.plan()
     plan = run.plan.model_copy(update={"steps": STEPS, "time_scale": 1.0})
     events = [begun(THURSDAY)] if gone is not None else []
@@ -189,7 +189,7 @@ def test_a_rollback_asks_no_rule(world: World) -> None:
 
 def test_the_objection_of_a_real_context_is_the_windows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploykit.execution.context.GuardProcess", lambda _run: FakeGuard(world))
-    world.edit("[rules]\n", '[rules]\nwindow = "1s"\n')
+    world.edit('window = "10000h"', 'window = "1s"')
     run = world.plan()
     said = make_context(run).objection()
     assert said.startswith("rule.window: what is left of the shift does not fit")

@@ -100,6 +100,8 @@ guard = "1s"
 
 [rules]
 quiet_days = []
+# One of 60 minutes would be over in 0.6 s.
+window = "10000h"
 """
 
 VENDORS = """

@@ -278,8 +278,7 @@ def planned(template: Path, home: Path) -> Iterator[Filed]:
     shutil.copytree(template, home, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         disk = enter(home, patch)
-        # A process takes its time to begin, and the window goes by this world's clock.
-        disk.world.edit("quiet_days = []", f'quiet_days = []\nwindow = "10000h"\n{DATABASE}')
+        disk.world.edit('window = "10000h"', f'window = "10000h"\n{DATABASE}')
         run = disk.world.plan(begin="readiness")
         disk.world.close()
         disk.world._runs.clear()
