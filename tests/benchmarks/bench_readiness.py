@@ -45,9 +45,9 @@ def test_all_checks_take_little_longer_than_the_slowest(tmp_path: Path) -> None:
             box.vendors.clear(vendor)
     slowest = max(alone, key=lambda name: alone[name])
     ratio = together / alone[slowest]
+    computing = f"{spent:.1f} s of them computing"
     said = (
-        f"{len(items)} items side by side {together:.1f} s ({spent:.1f} s of them computing), "
-        f"one after the other {sum(alone.values()):.1f} s; "
+        f"{len(items)} items side by side {together:.1f} s ({computing}), one by one {sum(alone.values()):.1f} s; "
         f"slowest alone {slowest} {alone[slowest]:.1f} s; ratio {ratio:.2f} (at most {LIMIT}); outcomes {outcomes}"
     )
     sys.stdout.write(f"\n{said}\n")

@@ -15,6 +15,7 @@ from deploykit.model import Kind, Outcome, now
 from deploykit.providers import connect
 from deploykit.sandbox.addresses import VENDORS
 from tests.e2e.conftest import Project, until
+from tests.e2e.test_no_secrets import found, secrets
 
 pytestmark = pytest.mark.sandbox
 
@@ -40,8 +41,8 @@ def staging_is_known(project: Project) -> bool:
     settings = settings_module.load(project.home / settings_module.FILE)
     query = settings.metrics.staged(settings.metrics.requests)
     metrics = connect(settings, settings.environment("production")).metrics
-    found = metrics.series(query, now() - timedelta(minutes=30), now(), name="staging", unit="requests")
-    return found.total >= ENOUGH
+    asked = metrics.series(query, now() - timedelta(minutes=30), now(), name="staging", unit="requests")
+    return asked.total >= ENOUGH
 
 
 def test_a_rehearsal_looks_at_everything_and_changes_nothing(project: Project) -> None:
@@ -63,3 +64,6 @@ def test_a_rehearsal_looks_at_everything_and_changes_nothing(project: Project) -
     assert set(outcomes.values()) <= {Outcome.PASS, Outcome.LEFT_OUT, Outcome.NOT_NEEDED}
     actions = [item.id for item in checklist().item if item.kind is Kind.ACTION and item.when == "always"]
     assert {outcomes[name] for name in actions} == {Outcome.LEFT_OUT}
+    known, home = secrets(project.home / "secrets"), project.home
+    files = [path for part in ("reports", ".deploykit") for path in (home / part).rglob("*") if path.is_file()]
+    assert {str(path): names for path in files if (names := found(path.read_bytes(), known))} == {}
