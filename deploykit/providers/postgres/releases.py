@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sys
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ WHERE = "environments.NAME.database.alembic"
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 
 
+#: Answers that somebody waits for right now: checks that look side by side share one process of the team's code.
+_under_way: dict[tuple[object, ...], Future[Migrations]] = {}
+_turn = threading.Lock()
+
+
 def read(ini: Path, commit: str, since: str, python: Path | None, programs: Programs) -> Migrations:
     """The revisions from `since` to the newest of the checkout.
 
@@ -27,6 +34,23 @@ def read(ini: Path, commit: str, since: str, python: Path | None, programs: Prog
         Rejected: There is no such checkout, it is of another commit, or its revisions are not one line from there.
         Unreachable: The team's code did not end in time.
     """
+    key = (ini, commit, since, python)
+    with _turn:
+        shared, mine = _under_way.get(key), Future[Migrations]()
+        if shared is None:
+            _under_way[key] = mine
+    if shared is not None:
+        return shared.result()
+    try:
+        mine.set_result(_read(ini, commit, since, python, programs))
+    except BaseException as error:  # noqa: BLE001 - raised below, and for whoever shares it
+        mine.set_exception(error)
+    with _turn:
+        del _under_way[key]
+    return mine.result()
+
+
+def _read(ini: Path, commit: str, since: str, python: Path | None, programs: Programs) -> Migrations:
     if not ini.is_file():
         raise Rejected(f"{ini} is not there", where=WHERE, mend="check the release out there")
     known = commit_of(ini, programs)
