@@ -27,11 +27,11 @@ setup: $(READY) ## make .venv with everything that is locked, and the project it
 demo: $(READY) ## a deployment from beginning to end on this machine
 	@$(BIN)/deploykit demo $(ARGS)
 
-# What runs a sandbox or a browser runs alone, for it looks at the clock; the rest shares the machine's cores. Exit code 5
-# is "no test": ARGS may leave one of the two without any.
+# Tests mostly wait, so four at once. Those with a sandbox or a browser come after, two files at once, for they look at the
+# clock. Exit code 5 is "no test": ARGS may leave one of the two without any.
 test: lint ## lint, then every test with coverage
-	@$(RUN) pytest --cov --cov-report= -q -n auto --maxprocesses 4 -m "not browser and not sandbox" $(ARGS) || [ $$? -eq 5 ]
-	@$(RUN) pytest --cov --cov-append --cov-report=term:skip-covered -m "browser or sandbox" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest --cov --cov-report= -q -n 4 -m "not browser and not sandbox" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest --cov --cov-append --cov-report=term:skip-covered -n 2 --dist loadfile --durations=25 -m "browser or sandbox" $(ARGS) || [ $$? -eq 5 ]
 
 lint: $(READY) ## ruff, mypy and the import contracts
 	@$(RUN) ruff check
