@@ -337,7 +337,7 @@ def test_weights_that_somebody_else_moved_are_not_shifted_from(world: World, con
 @pytest.fixture
 def needed(world: World) -> Context:
     """A run that migrated, and that goes back with its database: every action has something to do."""
-    world.edit("quiet_days = []", f"quiet_days = []\n{DATABASE}")
+    world.edit('window = "10000h"', f'window = "10000h"\n{DATABASE}')
     run, step = world.plan(approved=False), f"{MIGRATE}/0002"
     run.intend(item=MIGRATE, step=step, op="op", data={"from": "0001", "to": "0002"})
     run.append(Type.STEP_HAPPENED, item=MIGRATE, step=step, op="op")

@@ -225,6 +225,9 @@ def test_a_stop_that_was_asked_for_is_heard_while_a_window_is_over(world: World)
     def stop() -> None:
         raise StopAskedError("somebody rolled back")
 
-    world.pauses = [lambda: None] * 20 + [stop]
+    def objects() -> str:
+        world.pauses.append(stop)
+        return "the window is over"
+
     with pytest.raises(HeldError, match="somebody rolled back"):
-        run_action(run, world.context(run, objection=lambda: "the window is over"), item("blue-green.traffic"))
+        run_action(run, world.context(run, objection=objects), item("blue-green.traffic"))

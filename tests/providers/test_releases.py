@@ -14,6 +14,8 @@ from deploykit.ports.database import Migrations
 from deploykit.providers.postgres import releases
 from deploykit.providers.postgres.programs import Programs
 
+#: As it is in the product; the tests of the database remember what it answered.
+READ = releases.read
 PROGRAMS, INI = Programs(None, 5.0), Path("alembic.ini")
 
 
@@ -34,7 +36,7 @@ def together(monkeypatch: pytest.MonkeyPatch, answer: Any) -> tuple[list[Any], i
 
     def ask() -> Any:
         try:
-            return releases.read(INI, "c", "0001", None, PROGRAMS)
+            return READ(INI, "c", "0001", None, PROGRAMS)
         except Rejected as error:
             return error
 
@@ -56,4 +58,4 @@ def test_a_fault_is_told_to_all_and_the_next_one_looks_again(monkeypatch: pytest
     assert [type(found) for found in told] == [Rejected] * 3
     assert times == 1
     monkeypatch.setattr(releases, "_read", lambda *_: Migrations("0001", "0003", "c", ()))
-    assert releases.read(INI, "c", "0001", None, PROGRAMS).head == "0003"
+    assert READ(INI, "c", "0001", None, PROGRAMS).head == "0003"
