@@ -17,7 +17,7 @@ ifneq ($(shell $(BIN)/python -c pass 2>/dev/null && cat $(LOCKED) 2>/dev/null),$
 STALE := stale
 endif
 
-.PHONY: help setup demo test lint check lock bench clean stale
+.PHONY: help setup demo test long lint check lock bench clean stale
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -27,11 +27,14 @@ setup: $(READY) ## make .venv with everything that is locked, and the project it
 demo: $(READY) ## a deployment from beginning to end on this machine
 	@$(BIN)/deploykit demo $(ARGS)
 
-# Tests mostly wait, so four at once. Those with a sandbox or a browser come after, two files at once, for they look at the
-# clock. Exit code 5 is "no test": ARGS may leave one of the two without any.
+# Tests mostly wait, so four at once. Those with a sandbox or a browser come after and alone, for they look at the clock.
+# Exit code 5 is "no test": ARGS may leave one of the two without any.
 test: lint ## lint, then every test with coverage
 	@$(RUN) pytest --cov --cov-report= -q -n 4 -m "not browser and not sandbox" $(ARGS) || [ $$? -eq 5 ]
-	@$(RUN) pytest --cov --cov-append --cov-report=term:skip-covered -n 2 --dist loadfile --durations=25 -m "browser or sandbox" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest --cov --cov-append --cov-report=term:skip-covered -m "(browser or sandbox) and not long" $(ARGS) || [ $$? -eq 5 ]
+
+long: $(READY) ## the demo's other scenarios, one after the other
+	@$(RUN) pytest -m long $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the import contracts
 	@$(RUN) ruff check

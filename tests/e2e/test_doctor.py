@@ -267,6 +267,7 @@ def test_a_notebook_that_lost_an_item_or_its_gate_is_told(project: Project, tmp_
 
 def test_a_section_that_is_not_set_is_shown_with_its_items_and_is_not_wrong(project: Project) -> None:
     replaced(project, r"(?s)\[environments\.production\.cors\].*?\n\n", "")
+    replaced(project, r"(?s)\[left_out\].*", "")
     found = looked(project, team.look)["settings.environments.production.cors"]
     assert found.outcome is Outcome.LEFT_OUT
     assert "configuration.cors" in found.summary

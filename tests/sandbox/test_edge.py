@@ -35,6 +35,7 @@ Query = Callable[[str], dict[str, dict[int, float]]]
 def context(box: Sandbox, tmp_path: Path, split: Callable[[int], None]) -> Iterator[Context]:
     """A plan of v1.5.0 against the sandbox, as its own project is written; its rollback was asked with the database."""
     split(0)
+    box.wait_for_metrics()
     file = write_project(tmp_path, box.addresses, runbooks=os.path.relpath(ROOT / "runbooks", tmp_path))
     settings = settings_module.load(file)
     run = planning.make(settings, "production", "v1.5.0", Actor(kind="service", id="test"))
