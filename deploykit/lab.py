@@ -14,6 +14,7 @@ from pathlib import Path
 from deploykit import settings as settings_module
 from deploykit.checklist import checklist
 from deploykit.errors import RefusedError, UsageError
+from deploykit.execution.checks import leave_out
 from deploykit.planning import WORK
 from deploykit.run import Run
 
@@ -29,7 +30,7 @@ def next_notebook(run: Run) -> str:
     state = run.state()
     wanted = "rolled-back" if state.rolled_back else "always"
     for phase in checklist().phase:
-        if phase.when == wanted and state.phases.get(phase.id) != "passed":
+        if phase.when == wanted and state.phases.get(phase.id) != "passed" and not leave_out(run, phase.id):
             return f"{phase.notebook}.ipynb"
     return f"{checklist().phase[0].notebook}.ipynb"
 
