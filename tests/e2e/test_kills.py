@@ -64,7 +64,7 @@ def test_the_runner_is_told_to_stop(shifting: Shifting, number: signal.Signals) 
 
 
 def test_a_cell_takes_too_long(project: Project) -> None:
-    project.set(cell_timeout='"25s"', seconds="3600")  # a step of a minute, and room for the cells before it
+    project.set(cell_timeout='"15s"', seconds="900")  # the cells before it need less, the shift needs 45 s
     run = project.plan("v1.5.0")
     ended((project, run, project.start("run", run)), Exit.HELD, "timed-out")
 
