@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from deploykit.errors import Rejected, Unreachable, UsageError
-from deploykit.providers.envoy import COLOURS
+from deploykit.providers._weights import COLOURS
 from tests.providers.adapters import envoy, runtime, stats
 from tests.providers.faults import Faults, Reply
 
