@@ -132,6 +132,8 @@ class Context:
         write: Writes a file of this name into the run's folder.
         objection: Why a rule forbids the next forward step just now; empty where none does.
         read: Reads one from there; None where there is none.
+        repeat: Says in the journal that an effect of this run was lost, and makes it again; raises where this run is no
+            longer in charge.
     """
 
     plan: Plan
@@ -145,6 +147,7 @@ class Context:
     incident: Callable[[], str]
     write: Callable[[str, bytes], None]
     read: Callable[[str], bytes | None]
+    repeat: Callable[[str, Callable[[], None]], None]
     objection: Callable[[], str] = str
 
     @property

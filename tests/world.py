@@ -27,6 +27,7 @@ from deploykit import planning, providers, redact
 from deploykit.checklist import Item, checklist
 from deploykit.context import Context
 from deploykit.errors import Rejected, Unreachable
+from deploykit.execution import make_context
 from deploykit.journal.chain import follow
 from deploykit.journal.events import Actor, Event, Type
 from deploykit.journal.store import FILE
@@ -325,6 +326,7 @@ class World:
             incident=lambda: "# Incident\n\nIt went back.\n",
             write=run.write,
             read=run.read,
+            repeat=make_context(run).repeat,
         )
         return replace(made, **changes)
 

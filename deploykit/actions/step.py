@@ -40,6 +40,7 @@ class Step:
             the same for every try of one operation, in every process.
         probe: How an end that nobody saw is settled: by looking, or as `Unseen` says. There is no step without it.
         settle: Waits and verifies; its result is the step's.
+        ready: Sees to what must be there before even the intent, or refuses.
         moves_traffic: When the step does not pass, or is broken off, traffic goes back to live at once.
     """
 
@@ -48,6 +49,7 @@ class Step:
     do: Callable[[str], Json]
     probe: Probe
     settle: Callable[[], Result]
+    ready: Callable[[], None] | None = None
     moves_traffic: bool = False
 
     def __post_init__(self) -> None:

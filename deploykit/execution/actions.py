@@ -17,6 +17,7 @@ from deploykit.errors import (
     RolledBackError,
     StepUnknownError,
 )
+from deploykit.execution.charge import require_charge
 from deploykit.execution.checks import could_not_look, left_out
 from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
@@ -28,7 +29,6 @@ from deploykit.signoff.policy import require_approval
 
 #: The phase that asks neither freeze, clock, approval nor order.
 ROLLBACK = "rollback"
-_LOOK = "look at the system itself: it may not be as whoever is in charge by now left it"
 
 
 def run_action(run: Run, context: Context, item: Item) -> Result:
@@ -85,9 +85,10 @@ def _go(run: Run, context: Context, item: Item) -> Result:
                 break
     except BaseException as error:
         begun = any(name == item.id or name.startswith(f"{item.id}/") for name in run.begun())
-        if begun and any(step.moves_traffic for step in steps):
-            why = error.what if isinstance(error, DeploykitError) else str(error)
-            return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
+        if any(step.moves_traffic for step in steps):
+            if begun:
+                why = error.what if isinstance(error, DeploykitError) else str(error)
+                return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
             context.guard.stand_down()
         raise
     if steps[-1].moves_traffic:
@@ -128,6 +129,8 @@ def _run_step(run: Run, context: Context, item: Item, step: Step) -> Result:
         return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
     if not _has_happened(run, item, step):
         _require(run, context, item)
+        if step.ready is not None:
+            step.ready()
         op = _operation(run, step)
         run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=item.phase != ROLLBACK)
         failed = _effect(run, item, step, op)
@@ -248,19 +251,11 @@ def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
     """
     if item.phase == ROLLBACK:
         return
-    lost: LockedError | RolledBackError
     try:
-        run.require_lock()
-    except LockedError as error:
-        lost = LockedError(f"{step.id} landed after its lock was lost: {error.what}", where=item.id, mend=_LOOK)
-    else:
-        state = run.state()
-        back = state.rolled_back or state.returned
-        if not back:
-            return
-        lost = RolledBackError(f"{step.id} landed after traffic went back: {back}", where=item.id, mend=_LOOK)
-    run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
-    raise lost
+        require_charge(run, f"{step.id} landed")
+    except (LockedError, RolledBackError) as lost:
+        run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
+        raise
 
 
 def _settle(step: Step) -> Result:

@@ -53,6 +53,7 @@ def context(box: Sandbox, tmp_path: Path, split: Callable[[int], None]) -> Itera
         incident=str,
         write=lambda _name, _data: None,
         read=lambda _name: None,
+        repeat=lambda _lost, effect: effect(),
     )
     run.store.close()
 
