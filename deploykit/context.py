@@ -104,11 +104,7 @@ class Guard(Protocol):
     """The small process that returns traffic to live when nobody is left to do it."""
 
     def start(self) -> None:
-        """Be sure that one is alive, before weights are split."""
-        ...
-
-    def beat(self) -> None:
-        """Say that this run is alive and watching."""
+        """Say that this run is alive, and be sure that a guard is: before weights are split, and while they are."""
         ...
 
     def stand_down(self) -> None:

@@ -740,9 +740,9 @@ def test_a_guard_that_does_not_start_leaves_production_as_it_was_and_the_run_may
 def test_a_guard_that_does_not_start_again_sends_what_was_shifted_back(world: World) -> None:
     run = ready(world)
     world.at_effect = lambda effect: world.fail("guard.start", *[Fault.REJECTED] * (effect == SHARES[0]))
-    with pytest.raises(Rejected, match=r"guard\.start said no"):
+    with pytest.raises(HeldError, match=r"guard\.start said no"):
         act(world, run, TRAFFIC.id)
-    assert world.weights == LIVE
+    assert world.effects == [SHARES[0], BACK]
     assert len(world.said(Type.TRAFFIC_RETURNED)) == 1
     assert [e.step for e in world.said(Type.STEP_INTENDED) if e.item == TRAFFIC.id] == [f"{TRAFFIC.id}/10"]
 
@@ -754,6 +754,7 @@ def test_the_guard_is_alive_before_weights_are_split_and_stands_down_after(world
     act(world, run, TRAFFIC.id)
     assert alive[0] == ["start"]
     assert world.guard_calls[-1] == "stand down"
+    assert set(world.guard_calls[:-1]) == {"start"}
 
 
 def test_a_finished_shift_shows_its_steps_in_one_picture(world: World) -> None:

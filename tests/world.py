@@ -384,9 +384,6 @@ class FakeGuard:
         self.world.ask("guard.start")
         self.world.guard_calls.append("start")
 
-    def beat(self) -> None:
-        self.world.guard_calls.append("beat")
-
     def stand_down(self) -> None:
         self.world.guard_calls.append("stand down")
 

@@ -103,7 +103,8 @@ class _Shift:
         wait = self.context.plan.scaled(self.step.seconds)
         while True:
             self.context.pause(self.context.look_every)
-            self.context.guard.beat()
+            if is_split(self.target):
+                self.context.guard.start()
             blind, drift = self._watch_router()
             if drift:
                 return self._result(Outcome.FAIL, drift, Look(Verdict(answer=Answer.HOLD, reason=drift), Evidence()))
