@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 #: Seconds for the connection, and for each answer.
 TIMEOUT = 2.0
-#: Seconds between a change and the look at it. Envoy answers from its main thread; its workers take the new runtime over
-#: at the next turn of their own loops, and on a busy machine a request in hundreds of shifts was routed before that.
+#: Seconds between a change and the look at it. Envoy answers from its main thread; its workers take the new runtime
+#: over at the next turn of their own loops. On a busy machine one request in a hundred shifts was routed before that.
 SETTLES = 0.02
 
 T = TypeVar("T")
