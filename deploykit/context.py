@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,7 +124,7 @@ class Context:
         progress: Called with one line and the evidence so far, as often as there is something new to show.
         pause: Waits for so many seconds; raises `StopAskedError` as soon as somebody asks to stop.
         timeline: The run's events so far, as JSON, for what renders them.
-        incident: Renders the incident report, in Markdown, from what happened so far.
+        incident: Renders the incident report from what happened so far: Markdown, and its pictures by their names.
         write: Writes a file of this name into the run's folder.
         objection: Why a rule forbids the next forward step just now; empty where none does.
         read: Reads one from there; None where there is none.
@@ -140,7 +140,7 @@ class Context:
     progress: Callable[[str, Evidence], None]
     pause: Callable[[float], None]
     timeline: Callable[[], tuple[Json, ...]]
-    incident: Callable[[], str]
+    incident: Callable[[], tuple[str, Mapping[str, bytes]]]
     write: Callable[[str, bytes], None]
     read: Callable[[str], bytes | None]
     repeat: Callable[[str, Callable[[], None]], None]

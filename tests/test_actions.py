@@ -255,8 +255,11 @@ def test_the_incident_report_is_written_whole_and_links_the_incident(world: Worl
     assert (run.folder / "incident.md").read_text("utf-8") == (
         "# Incident\n\nIt went back.\n\n## At the pager\n\n"
         "- Incident Q1, triggered: shop v2 in production was rolled back <https://pager.example/incidents/Q1>\n"
+        "\n## To talk about\n\nThe post-mortem is in `post-mortem.ics` beside this file. "
+        "What could have shown it earlier, and what took long?\n"
     )
-    assert step.settle().summary == "incident.md lies in the run's folder, 7 lines"
+    assert (run.folder / "incident" / "1.png").read_bytes() == b"a picture"
+    assert step.settle().summary == "incident.md lies in the run's folder, 11 lines"
     assert only(IncidentReport(context)).settle().outcome is Outcome.PASS
     assert only(IncidentReport(context)).do("op") == facts
 
@@ -282,6 +285,7 @@ def test_what_the_pager_says_is_neither_markup_nor_a_link_in_the_report(
     world.incidents[f"deploykit/{run.id}"] = Incident(hostile, hostile, hostile, "javascript:alert(1)>")
     only(IncidentReport(context)).do("op")
     written = (run.folder / "incident.md").read_text("utf-8").partition("## At the pager")[2]
+    written = written.partition("\n## To talk about")[0]
     assert "<script>" not in written.replace("\\<", "")
     assert "[click]" not in written.replace("\\[", "")
     assert "\n#" not in written

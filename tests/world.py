@@ -323,7 +323,7 @@ class World:
             progress=lambda line, _evidence: self.progress.append(line),
             pause=self.pause,
             timeline=lambda: tuple(event.model_dump(mode="json") for event in run.events()),
-            incident=lambda: "# Incident\n\nIt went back.\n",
+            incident=lambda: ("# Incident\n\nIt went back.\n", {"incident/1.png": b"a picture"}),
             write=run.write,
             read=run.read,
             repeat=make_context(run).repeat,

@@ -49,7 +49,7 @@ def make_context(
         progress=progress,
         pause=pause,
         timeline=timeline,
-        incident=lambda: report.incident(run.plan, run.events(), report.own_templates(run)),
+        incident=lambda: report.with_graphs(run),
         write=run.write,
         read=run.read,
         repeat=repeat,
