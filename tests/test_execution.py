@@ -591,6 +591,41 @@ def test_a_router_that_cannot_be_read_while_it_is_judged_holds(world: World) -> 
 # --- the router
 
 
+FROM_THERE_ON: dict[str, Callable[[World], None]] = {
+    "does not answer to a shift": lambda world: world.fail("router.set_weights", Fault.DOWN),
+    "refuses a shift": lambda world: world.fail("router.set_weights", Fault.REJECTED),
+    "accepts and does not apply": lambda world: world.fail("router.set_weights", Fault.LYING),
+    "does not count": lambda world: world.broken.update({"router.counts": Fault.DOWN}),
+    "sends all to live": lambda world: world.__dict__.update(sends={"blue": 0.0, "green": 1.0}),
+    "counts nothing": lambda world: world.__dict__.update(rate=0),
+    "does not say its weights": lambda world: world.broken.update({"router.weights": Fault.DOWN}),
+    "has metrics that are down": lambda world: world.broken.update({"metrics.series": Fault.DOWN}),
+}
+
+
+@pytest.mark.parametrize("step", range(3))
+@pytest.mark.parametrize("what", FROM_THERE_ON)
+def test_whatever_fails_or_lies_at_a_step_it_is_held_or_sent_back_and_never_passed(
+    world: World, what: str, step: int
+) -> None:
+    """Before the first step, or in the middle of one. Weights that nobody can read back are for a person to see to."""
+    run = ready(world)
+
+    def after(effect: str) -> None:
+        if step and effect == SHARES[step - 1]:
+            world.pauses = [lambda: None, lambda: FROM_THERE_ON[what](world)]
+
+    world.at_effect = after
+    if not step:
+        FROM_THERE_ON[what](world)
+    with pytest.raises((RefusedError, NotPassedError, RollbackIncompleteError)) as caught:
+        act(world, run, TRAFFIC.id)
+    settled = run.state().items.get(TRAFFIC.id)
+    assert settled is None or settled.outcome is not Outcome.PASS
+    assert not set(SHARES[step + 1 :]) & set(world.effects)
+    assert world.weights == LIVE or isinstance(caught.value, RollbackIncompleteError)
+
+
 def test_somebody_else_moving_the_weights_is_noticed(world: World) -> None:
     run = ready(world)
     world.pauses = [lambda: world.shift(80)]
