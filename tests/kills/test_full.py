@@ -1,4 +1,4 @@
-"""A disk that is full, or read-only, at each write in turn: no effect without its intent, a clear word, and it goes on with room."""
+"""A disk that is full, or read-only, at each write in turn: no effect without intent, a clear word, on with room."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_store_that_turns_read_only_at_a_write(team_folder: Path, tmp_path: Pa
                     connection.exec_driver_sql(f"PRAGMA query_only = {len(asked) >= number:d}")
                 begin(store, connection)
 
-            Store._begin = begun  # type: ignore[method-assign]  # in this process alone
+            Store._begin = begun  # type: ignore[assignment, method-assign]  # in this process alone
             filed.perform(filed.run())
 
         code = os.waitstatus_to_exitcode(fork(work))
