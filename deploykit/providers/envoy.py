@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 #: Seconds for the connection, and for each answer.
 TIMEOUT = 2.0
-#: Seconds between a change and the look at it. Envoy answers from its main thread; its workers take the new runtime
-#: over at the next turn of their own loops. On a busy machine one request in a hundred shifts was routed before that.
-SETTLES = 0.02
 
 T = TypeVar("T")
 
@@ -140,7 +136,6 @@ class EnvoyRouter:
         query = urlencode(values, quote_via=quote)
         change = replace(self._call, what="POST /runtime_modify", changes=True, patience=0.0)
         attempt(change, lambda: self._exchange("POST", f"/runtime_modify?{query}"))
-        sleep(SETTLES)
         # A question, but one whose failure leaves the change in doubt; asking twice is harmless.
         return attempt(replace(change, what="GET /runtime after POST /runtime_modify", again=True), read)
 

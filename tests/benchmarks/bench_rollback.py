@@ -53,6 +53,7 @@ def split(project: Project) -> str:
     """A run in the middle of its shift, as the journal has it after a step: half of the traffic is the candidate's."""
     name = project.plan("v1.5.0", approved=False)
     run = project.run(name)
+    run.take_lock(by_force=True)  # from the one before, whose traffic is back
     run.intend(item="blue-green.traffic", step=STEP, op="op", data={})
     run.append(Type.STEP_HAPPENED, item="blue-green.traffic", step=STEP, op="op")
     run.store.close()

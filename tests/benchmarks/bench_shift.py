@@ -44,10 +44,10 @@ class Traffic:
     """Both copies, and their users, on one loop of a thread of its own.
 
     Attributes:
-        seen: Sent at, answered by and status of each request; nobody and 0 where no answer came.
+        seen: Sent at, answered at, by whom and with which status; nobody and 0 where no answer came.
     """
 
-    seen: list[tuple[float, str, int]] = field(default_factory=list)
+    seen: list[tuple[float, float, str, int]] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
     door: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
@@ -96,9 +96,10 @@ class Traffic:
         sent = time.monotonic()
         try:
             async with asyncio.timeout(10):
-                self.seen.append((sent, *await self._exchange()))
+                by, status = await self._exchange()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            self.seen.append((sent, "", 0))
+            by, status = "", 0
+        self.seen.append((sent, time.monotonic(), by, status))
 
     async def _exchange(self) -> tuple[str, int]:
         kept = self._idle.pop() if self._idle and random.random() > FRESH else None
@@ -152,11 +153,12 @@ def test_no_request_fails_and_none_is_on_the_wrong_side(proxy: str, tmp_path: Pa
 
 def told(proxy: str, traffic: Traffic, done: list[tuple[int, float, float]]) -> str:
     """The figures, once they are what they have to be."""
-    failed = [one for one in traffic.seen if one[2] != 200]
+    failed = [one for one in traffic.seen if one[3] != 200]
     ends = [began for _, began, _ in done[1:]] + [done[-1][2] + STAYS]
     wrong, unlikely, hits, total = 0, 0, {10: 0, 50: 0}, {10: 0, 50: 0}
     for (blue, _, returned), end in zip(done, ends, strict=True):
-        served = [by for sent, by, _ in traffic.seen if returned <= sent < end]
+        # One that the next shift met under way belongs to neither.
+        served = [by for sent, answered, by, _ in traffic.seen if returned <= sent and answered < end]
         if blue in {0, 100}:
             loser: Colour = "blue" if blue == 0 else "green"
             wrong += served.count(loser)

@@ -139,7 +139,7 @@ def real_haproxy(folder: Path, ports: tuple[int, int], *, tcp: bool = False) -> 
     config = folder / "haproxy.cfg"
     config.write_text(
         f"global\n  stats socket {socket if not tcp else f'ipv4@{socket}'} level admin\n"
-        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n"
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 1h\n  timeout server 1h\n"
         f"frontend shop\n  bind 127.0.0.1:{front}\n  default_backend shop\n"
         "backend shop\n  balance roundrobin\n"
         f"  server blue 127.0.0.1:{ports[0]} weight 0\n  server green 127.0.0.1:{ports[1]} weight 100\n",
