@@ -64,11 +64,15 @@ def in_jupyter(project: Project) -> tuple[str, Callable[[], None]]:
     project.set(seconds=SECONDS)
     run = project.plan("v1.5.0")
     process = project.start("lab", run, "--no-browser")
-    client = kernel(process)
-    for source in sources(project, run):
-        client.execute(source)
-    until(lambda: project.weights() == {"green": 90, "blue": 10}, "the first traffic step", 120)
-    client.stop_channels()
+    try:
+        client = kernel(process)
+        for source in sources(project, run):
+            client.execute(source)
+        until(lambda: project.weights() == {"green": 90, "blue": 10}, "the first traffic step", 120)
+        client.stop_channels()
+    except BaseException:
+        die(process)
+        raise
     return run, lambda: die(process)
 
 
