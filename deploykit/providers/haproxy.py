@@ -146,7 +146,14 @@ class HaproxyRouter:
             raise Fault(Why.LOST, "its answer ended early")
 
     def _weights(self) -> dict[Colour, int]:
-        return {colour: _whole(row["srv_uweight"]) for colour, row in self._rows().items()}
+        """As percentages: a file may say 1 and 0 as well as 100 and 0."""
+        blue, green = (_whole(row["srv_uweight"]) for row in self._rows().values())
+        if not blue + green:
+            said = f"no server of {self._backend} has any weight, so nobody serves"
+            raise Fault(Why.REFUSED, said, mend="give live's server a weight")
+        # However little a colour gets, it is not nothing.
+        share = min(max(round(100 * blue / (blue + green)), int(blue > 0)), 100 - int(green > 0))
+        return {"blue": share, "green": 100 - share}
 
     def _in_maintenance(self) -> list[bool]:
         return [bool(_whole(row["srv_admin_state"]) & MAINTENANCE) for row in self._rows().values()]

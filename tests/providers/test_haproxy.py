@@ -58,6 +58,25 @@ def test_servers_may_be_called_otherwise(runtime: tuple[Runtime, str]) -> None:
     assert known.weights == {"web-b": 10, "web-g": 90}
 
 
+@pytest.mark.parametrize(
+    ("blue", "green", "share"),
+    [(0, 1, 0), (1, 0, 100), (1, 1, 50), (25, 75, 25), (1, 256, 1), (256, 1, 99), (64, 192, 25)],
+)
+def test_weights_are_percentages_whatever_the_file_says_and_a_little_is_not_nothing(
+    runtime: tuple[Runtime, str], blue: int, green: int, share: int
+) -> None:
+    known, place = runtime
+    known.weights = {"blue": blue, "green": green}
+    assert haproxy(place).weights() == {"blue": share, "green": 100 - share}
+
+
+def test_a_backend_without_any_weight_is_said(runtime: tuple[Runtime, str]) -> None:
+    known, place = runtime
+    known.weights = {"blue": 0, "green": 0}
+    with pytest.raises(Rejected, match="no server of shop has any weight"):
+        haproxy(place).weights()
+
+
 def test_counts_are_of_this_backend_alone(runtime: tuple[Runtime, str]) -> None:
     known, place = runtime
     known.served = {"blue": 5, "green": 7}
