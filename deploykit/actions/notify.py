@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploykit.actions.step import Step
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.model import Evidence, Json, Outcome, Result
 
 ITEM = "rollback.notified"
@@ -101,13 +101,8 @@ class _Pager:
 
 def _text(context: Context) -> str:
     plan, events = context.plan, context.timeline()
-    why = next((_data(e).get("reason") for e in reversed(events) if e["type"] == "rollback.asked"), "")
+    why = next((data_of(e).get("reason") for e in reversed(events) if e["type"] == "rollback.asked"), "")
     return (
         f"{plan.service} {plan.release} in {plan.environment} was rolled back; {plan.live.version} serves. "
         f"Reason: {why}. Run {plan.run}, journal at event {len(events)}."
     )
-
-
-def _data(event: Json) -> Json:
-    data = event.get("data")
-    return data if isinstance(data, dict) else {}

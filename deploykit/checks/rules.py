@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from deploykit.checklist import checklist
 from deploykit.checks.service import look_at_health
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.errors import ProviderError
 from deploykit.model import Evidence, Json, Outcome, Result, TrafficStep, now
 
@@ -106,7 +106,7 @@ def _backup_was_restored(context: Context) -> tuple[bool, str]:
     """As readiness found it, or the backup that this run made."""
     if context.environment.database is None:
         return True, "there is no database"
-    outcomes = {str(e["item"]): _data(e).get("outcome") for e in context.timeline() if e["type"] == "item.settled"}
+    outcomes = {str(e["item"]): data_of(e).get("outcome") for e in context.timeline() if e["type"] == "item.settled"}
     proofs = ("database.backup", "database.backup-completed")
     if any(outcomes.get(item) == Outcome.PASS.value for item in proofs):
         return True, "restored into a scratch database"
@@ -135,8 +135,3 @@ def _result(item: str, outcome: Outcome, summary: str, facts: Json, mend: str = 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:g} min"
-
-
-def _data(event: Json) -> Json:
-    data = event.get("data")
-    return data if isinstance(data, dict) else {}
