@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from deploykit import redact
+from deploykit import __version__, redact
 from deploykit.errors import BrokenRecordError, LockedError, RefusedError, StoreError, UsageError
 from deploykit.files import write_atomically
 from deploykit.journal import chain, spool, witness
@@ -29,6 +29,8 @@ from deploykit.model import Evidence, Json, Plan, Result, canonical, sha256
 if TYPE_CHECKING:
     from deploykit.settings import EnvironmentSettings, Settings
 
+#: What a plan says that it was made with.
+MADE_WITH = f"deploykit {__version__}"
 #: How often the lock's heartbeat is written, at most.
 BEAT_SECONDS = 10.0
 
@@ -120,12 +122,18 @@ class Run:
         """Service and environment: what a lock is on."""
         return self.plan.service, self.plan.environment
 
-    def require_planned_settings(self) -> None:
-        """Refuse to go on by settings that are not the ones that were approved.
+    def require_as_planned(self) -> None:
+        """Refuse to go on by settings, or with a version of deploykit, that are not the ones that were approved.
 
         Raises:
-            RefusedError: The file changed since the plan was made.
+            RefusedError: The file changed since the plan was made, or another version made it.
         """
+        if self.plan.made_with != MADE_WITH:
+            raise RefusedError(
+                f"{self.plan.made_with} made the plan and this is {MADE_WITH}, which may only roll it back",
+                where="plan",
+                mend=f"go on with {self.plan.made_with}, or make a new plan; `deploykit rollback` still works",
+            )
         if self.settings.digest != self.plan.settings:
             raise RefusedError(
                 "the settings changed since the plan was made, so nobody approved them",

@@ -65,7 +65,7 @@ def forward(run: Run, say: Say) -> None:
     spool.merge(run.store, run.id, run.actor)
     reconcile.mend(run)
     _require_open(run)
-    run.require_planned_settings()
+    run.require_as_planned()
     if not run.plan.rehearsal:
         run.store.require_thawed(run.place)
         require_approval(run)

@@ -198,7 +198,7 @@ def _require(run: Run, context: Context, item: Item) -> None:
             where=item.id,
             mend="this run goes no further; `deploykit rollback` finishes it, then make a new plan",
         )
-    run.require_planned_settings()
+    run.require_as_planned()
     require_approval(run)
     for before in checklist().items(item.phase):
         if before.id == item.id:
@@ -248,17 +248,17 @@ def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
     """
     if item.phase == ROLLBACK:
         return
-    lost: LockedError | RolledBackError
+    lost: LockedError | RolledBackError | None = None
     try:
         run.require_lock()
     except LockedError as error:
         lost = LockedError(f"{step.id} landed after its lock was lost: {error.what}", where=item.id, mend=_LOOK)
-    else:
-        state = run.state()
-        back = state.rolled_back or state.returned
-        if not back:
-            return
+    state = run.state()
+    # This run's own rollback takes the lock by force, so what it says comes first.
+    if back := state.rolled_back or state.returned:
         lost = RolledBackError(f"{step.id} landed after traffic went back: {back}", where=item.id, mend=_LOOK)
+    if lost is None:
+        return
     run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
     raise lost
 

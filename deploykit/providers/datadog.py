@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: What `validate` goes by.
+_ONE_KEY = "metrics.api_key (of the organisation at metrics.url)"
 #: A metric's name in a query stands before its tags in braces; what is counted in groups (`by {...}`) is none.
 _NAME = re.compile(r"(?<![\w.])(?!by\s*\{)([A-Za-z][\w.]*)\s*\{")
 #: Datadog's names of units in our words; all others are said as they are.
@@ -58,8 +60,7 @@ class DatadogMetrics:
 
     def _valid(self) -> str:
         # It asks for the API key alone, so a refusal is about that one, or about the site.
-        token = "metrics.api_key (a key of the organisation at metrics.url)"
-        call = replace(self._datadog.call("validate"), token=token)
+        call = replace(self._datadog.call("validate"), token=_ONE_KEY)
         with worded(call):
             if mapping(self._datadog.ask(call, self._authentication.validate), "the answer").get("valid") is not True:
                 raise Fault(Why.REFUSED, "the API key is not valid", mend="look at the secret of metrics.api_key")
