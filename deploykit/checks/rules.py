@@ -11,6 +11,7 @@ from deploykit.checks.service import look_at_health
 from deploykit.context import Context, data_of
 from deploykit.errors import ProviderError
 from deploykit.model import Evidence, Json, Outcome, Result, TrafficStep, now
+from deploykit.platforms import LATEST
 
 #: Where nothing is changed, nothing has to be taken back.
 REHEARSED = "a rehearsal makes none"
@@ -85,7 +86,7 @@ def _platform_can_go_back(context: Context) -> tuple[bool, str]:
     """The candidate's service, if the release runs there, must have something to go back to."""
     plan = context.plan
     try:
-        known = context.ports.platform.deployments(plan.candidate.platform_service)
+        known = context.ports.platform.deployments(plan.candidate.platform_service, limit=LATEST)
     except ProviderError as error:
         return False, error.what
     earlier = [deployment for deployment in known if deployment.commit != plan.commit]
