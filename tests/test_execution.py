@@ -747,3 +747,26 @@ def test_another_version_than_the_one_that_planned_a_run_may_only_roll_it_back(
     assert world.effects == before
     traffic_back(run, "an outage")
     assert (world.effects, world.weights) == ([*before, BACK], LIVE)
+
+
+# --- steps that stand alone
+
+
+@pytest.mark.parametrize(
+    ("fault", "call", "error"),
+    [
+        (Fault.REJECTED, "chat.post", NotPassedError),
+        (Fault.DOWN, "chat.post", NotPassedError),
+        (Fault.DOWN, "chat.find", StepUnknownError),
+    ],
+)
+def test_a_chat_that_cannot_be_told_keeps_nobody_from_calling_the_pager(
+    world: World, fault: Fault, call: str, error: type[DeploykitError]
+) -> None:
+    run = world.plan()
+    world.broken[call] = fault
+    with pytest.raises(error, match=call):
+        act(world, run, "rollback.notified")
+    assert world.effects == [f"open deploykit/{run.id}"]
+    world.broken.clear()
+    assert run.state().steps["rollback.notified/pager"].phase.value == "happened"
