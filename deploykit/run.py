@@ -122,11 +122,11 @@ class Run:
         """Service and environment: what a lock is on."""
         return self.plan.service, self.plan.environment
 
-    def require_as_planned(self) -> None:
-        """Refuse to go on by settings, or with a version of deploykit, that are not the ones that were approved.
+    def require_planned_version(self) -> None:
+        """Refuse to go forward with another version of deploykit than the one that was approved with the plan.
 
         Raises:
-            RefusedError: The file changed since the plan was made, or another version made it.
+            RefusedError: Another version made the plan.
         """
         if self.plan.made_with != MADE_WITH:
             raise RefusedError(
@@ -134,6 +134,13 @@ class Run:
                 where="plan",
                 mend=f"go on with {self.plan.made_with}, or make a new plan; `deploykit rollback` still works",
             )
+
+    def require_planned_settings(self) -> None:
+        """Refuse to go on by settings that are not the ones that were approved.
+
+        Raises:
+            RefusedError: The file changed since the plan was made.
+        """
         if self.settings.digest != self.plan.settings:
             raise RefusedError(
                 "the settings changed since the plan was made, so nobody approved them",

@@ -64,8 +64,9 @@ def forward(run: Run, say: Say) -> None:
     """
     spool.merge(run.store, run.id, run.actor)
     reconcile.mend(run)
+    run.require_planned_version()
     _require_open(run)
-    run.require_as_planned()
+    run.require_planned_settings()
     if not run.plan.rehearsal:
         run.store.require_thawed(run.place)
         require_approval(run)

@@ -108,7 +108,7 @@ def test_what_was_begun_is_known_when_the_store_is_gone(
 def test_settings_that_were_not_planned_are_refused_with_what_still_works(world: World, run: Run) -> None:
     world.edit("[shift]", "# a word\n[shift]")
     with pytest.raises(RefusedError, match="nobody approved them") as caught:
-        world.again(run).require_as_planned()
+        world.again(run).require_planned_settings()
     assert "deploykit rollback" in caught.value.mend
 
 

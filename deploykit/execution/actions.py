@@ -217,7 +217,8 @@ def _require(run: Run, context: Context, item: Item) -> None:
             where=item.id,
             mend="this run goes no further; `deploykit rollback` finishes it, then make a new plan",
         )
-    run.require_as_planned()
+    run.require_planned_version()
+    run.require_planned_settings()
     require_approval(run)
     for before in checklist().items(item.phase):
         if before.id == item.id:

@@ -124,7 +124,7 @@ def require_approval(run: Run) -> Decision:
         RefusedError: The plan was refused, or its approval no longer satisfies the rules.
         BrokenRecordError: Plan, statement or signature is not what was recorded.
     """
-    run.require_as_planned()
+    run.require_planned_settings()
     events = run.events()
     clock.require_steady(events[-1], clock.read())
     _require_same_plan(run, events)
@@ -189,7 +189,7 @@ def _check(run: Run, statement: Statement, events: tuple[Event, ...]) -> None:
     """Everything about a new decision but its signature."""
     said = statement.predicate
     if statement.namespace is ssh.Namespace.APPROVAL:
-        run.require_as_planned()
+        run.require_planned_settings()
         if said.decision is not DecisionKind.REFUSED:
             clock.require_steady(events[-1], clock.read())
     _require_same_plan(run, events)

@@ -12,7 +12,7 @@ from deploykit import settings as settings_module
 from deploykit.journal.events import Actor
 from deploykit.journal.store import RunRow
 from deploykit.model import Arm, Evidence, Outcome, Plan, Result, TrafficStep, now
-from deploykit.run import MADE_WITH, Run, new_id
+from deploykit.run import Run, new_id
 from deploykit.signoff.policy import sign_plan
 
 PEOPLE = {
@@ -116,7 +116,7 @@ class Team:
                 operator="olga@example.com",
                 solo=settings.signing.solo,
                 made_at=now(),
-                made_with=MADE_WITH,
+                made_with="0.1.0",
                 live=arm("green", "v1"),
                 candidate=arm("blue", "v2"),
                 steps=(
