@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploykit import __version__, measure
+from deploykit import measure
 from deploykit.checklist import checklist
 from deploykit.context import Ports
 from deploykit.errors import ProviderError, Rejected, UsageError
@@ -15,7 +15,7 @@ from deploykit.journal.events import Actor
 from deploykit.journal.store import RunRow
 from deploykit.model import Arm, Colour, Plan, canonical, now, sha256
 from deploykit.providers import connect
-from deploykit.run import Run, new_id
+from deploykit.run import MADE_WITH, Run, new_id
 from deploykit.settings import EnvironmentSettings, Settings
 from deploykit.signoff.policy import PLAN_SIGNATURE, sign_plan
 
@@ -82,7 +82,7 @@ def _plan(settings: Settings, row: RunRow, found: _Found, *, rehearse: bool) -> 
         operator=settings.signing.operator,
         solo=settings.signing.solo,
         made_at=now(),
-        made_with=f"deploykit {__version__}",
+        made_with=MADE_WITH,
         live=found.live,
         candidate=found.candidate,
         steps=shift.steps,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from deploykit import redact
+from deploykit import __version__, redact
 from deploykit.errors import BrokenRecordError, LockedError, RefusedError, StoreError, UsageError
 from deploykit.files import write_atomically
 from deploykit.journal import chain, spool, witness
@@ -29,6 +29,8 @@ from deploykit.model import Evidence, Json, Plan, Result, canonical, sha256
 if TYPE_CHECKING:
     from deploykit.settings import EnvironmentSettings, Settings
 
+#: What a plan says that it was made with.
+MADE_WITH = f"deploykit {__version__}"
 #: How often the lock's heartbeat is written, at most.
 BEAT_SECONDS = 10.0
 
@@ -119,6 +121,19 @@ class Run:
     def place(self) -> tuple[str, str]:
         """Service and environment: what a lock is on."""
         return self.plan.service, self.plan.environment
+
+    def require_planned_version(self) -> None:
+        """Refuse to go forward with another version of deploykit than the one that was approved with the plan.
+
+        Raises:
+            RefusedError: Another version made the plan.
+        """
+        if self.plan.made_with != MADE_WITH:
+            raise RefusedError(
+                f"{self.plan.made_with} made the plan and this is {MADE_WITH}, which may only roll it back",
+                where="plan",
+                mend=f"go on with {self.plan.made_with}, or make a new plan; `deploykit rollback` still works",
+            )
 
     def require_planned_settings(self) -> None:
         """Refuse to go on by settings that are not the ones that were approved.

@@ -64,6 +64,7 @@ def forward(run: Run, say: Say) -> None:
     """
     spool.merge(run.store, run.id, run.actor)
     reconcile.mend(run)
+    run.require_planned_version()
     _require_open(run)
     run.require_planned_settings()
     if not run.plan.rehearsal:

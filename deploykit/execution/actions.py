@@ -16,6 +16,7 @@ from deploykit.errors import (
     Rejected,
     RolledBackError,
     StepUnknownError,
+    UsageError,
 )
 from deploykit.execution.checks import could_not_look, left_out
 from deploykit.execution.rules import ask_rules, require_rules
@@ -73,16 +74,13 @@ def require_passed(run: Run, item: str) -> Result:
 def _go(run: Run, context: Context, item: Item) -> Result:
     """Step by step. However it ends short of a pass, traffic that was moved is sent back."""
     action: Action = item.load()(context)
-    steps, results = action.steps(), []
+    steps, results = action.steps(), list[Result]()
     if isinstance(steps, Result):
         run.settle(steps)
         return steps
     try:
         _require_same(run, item, steps)
-        for step in steps:
-            results.append(_run_step(run, context, item, step))
-            if results[-1].outcome is not Outcome.PASS:
-                break
+        _try_each(run, context, item, steps, results)
     except BaseException as error:
         begun = any(name == item.id or name.startswith(f"{item.id}/") for name in run.begun())
         if begun and any(step.moves_traffic for step in steps):
@@ -93,6 +91,27 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     if steps[-1].moves_traffic:
         context.guard.stand_down()
     return results[-1] if results[-1].item == item.id else _summed_up(run, item, steps, results)
+
+
+def _try_each(run: Run, context: Context, item: Item, steps: tuple[Step, ...], results: list[Result]) -> None:
+    """The steps until one does not pass; after one that stands alone the next is tried all the same.
+
+    Raises:
+        DeploykitError: What broke a step off; of one that stands alone, at the end.
+    """
+    broken: StepUnknownError | ProviderError | UsageError | None = None
+    for step in steps:
+        try:
+            results.append(_run_step(run, context, item, step))
+        except (StepUnknownError, ProviderError, UsageError) as error:
+            if not step.alone:
+                raise
+            broken = broken or error
+        else:
+            if results[-1].outcome is not Outcome.PASS and not step.alone:
+                break
+    if broken is not None:
+        raise broken
 
 
 def _require_same(run: Run, item: Item, steps: tuple[Step, ...]) -> None:
@@ -198,6 +217,7 @@ def _require(run: Run, context: Context, item: Item) -> None:
             where=item.id,
             mend="this run goes no further; `deploykit rollback` finishes it, then make a new plan",
         )
+    run.require_planned_version()
     run.require_planned_settings()
     require_approval(run)
     for before in checklist().items(item.phase):
@@ -248,17 +268,17 @@ def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
     """
     if item.phase == ROLLBACK:
         return
-    lost: LockedError | RolledBackError
+    lost: LockedError | RolledBackError | None = None
     try:
         run.require_lock()
     except LockedError as error:
         lost = LockedError(f"{step.id} landed after its lock was lost: {error.what}", where=item.id, mend=_LOOK)
-    else:
-        state = run.state()
-        back = state.rolled_back or state.returned
-        if not back:
-            return
+    state = run.state()
+    # This run's own rollback takes the lock by force, so what it says comes first.
+    if back := state.rolled_back or state.returned:
         lost = RolledBackError(f"{step.id} landed after traffic went back: {back}", where=item.id, mend=_LOOK)
+    if lost is None:
+        return
     run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
     raise lost
 
@@ -288,9 +308,9 @@ def _record(run: Run, item: Item, step: Step, result: Result) -> Result:
 
 
 def _summed_up(run: Run, item: Item, steps: tuple[Step, ...], results: list[Result]) -> Result:
-    """The action's own result, from its steps': the worst outcome, the last verdict, and one picture of the whole."""
+    """The action's own result, from its steps': the worst outcome with its verdict, and one picture of the whole."""
     outcome = worst([result.outcome for result in results])
-    last = results[-1]
+    last = results[-1] if outcome is Outcome.PASS else next(r for r in results if r.outcome is outcome)
     passed = [result.item.rpartition("/")[2] for result in results if result.outcome is Outcome.PASS]
     unit = " %" if steps[-1].moves_traffic else ""
     summary = f"passed {', '.join(passed)}{unit}" if outcome is Outcome.PASS else last.summary
