@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,11 +104,7 @@ class Guard(Protocol):
     """The small process that returns traffic to live when nobody is left to do it."""
 
     def start(self) -> None:
-        """Be sure that one is alive, before weights are split."""
-        ...
-
-    def beat(self) -> None:
-        """Say that this run is alive and watching."""
+        """Say that this run is alive, and be sure that a guard is: before weights are split, and while they are."""
         ...
 
     def stand_down(self) -> None:
@@ -134,10 +130,12 @@ class Context:
         progress: Called with one line and the evidence so far, as often as there is something new to show.
         pause: Waits for so many seconds; raises `StopAskedError` as soon as somebody asks to stop.
         timeline: The run's events so far, as JSON, for what renders them.
-        incident: Renders the incident report, in Markdown, from what happened so far.
+        incident: Renders the incident report from what happened so far: Markdown, and its pictures by their names.
         write: Writes a file of this name into the run's folder.
         objection: Why a rule forbids the next forward step just now; empty where none does.
         read: Reads one from there; None where there is none.
+        repeat: Says in the journal that an effect of this run was lost, and makes it again; raises where this run is no
+            longer in charge.
     """
 
     plan: Plan
@@ -148,9 +146,10 @@ class Context:
     progress: Callable[[str, Evidence], None]
     pause: Callable[[float], None]
     timeline: Callable[[], tuple[Json, ...]]
-    incident: Callable[[], str]
+    incident: Callable[[], tuple[str, Mapping[str, bytes]]]
     write: Callable[[str, bytes], None]
     read: Callable[[str], bytes | None]
+    repeat: Callable[[str, Callable[[], None]], None]
     objection: Callable[[], str] = str
 
     @property

@@ -22,6 +22,7 @@ from deploykit.files import write_atomically
 from deploykit.journal import clock
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.store import stored
+from deploykit.model import Json
 from deploykit.ports import Router
 from deploykit.providers import connect
 from deploykit.returning import is_split
@@ -30,6 +31,7 @@ from deploykit.run import Run
 
 #: How long a guard may take to come up before a split is refused.
 START_SECONDS = 15.0
+GONE = "the one before was gone while weights were split"
 #: Kept, so that the system's record of one that ended is cleared when the next one is started.
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -62,11 +64,13 @@ class GuardProcess:
         return False
 
     def start(self) -> None:
-        """Be sure that a guard is alive.
+        """Let the heart beat, and be sure that a guard is alive; the journal says where one that there was is gone.
 
         Raises:
             RefusedError: It does not come up; weights must not be split without it.
+            StoreError: The heartbeat cannot be written, so the guard would send traffic back: better at once.
         """
+        gone = self._beat.exists() and self._lock.exists()
         self._write()
         if self.alive():
             return
@@ -88,16 +92,8 @@ class GuardProcess:
                 )
             time.sleep(0.05)
             self._write()  # it may take longer to come up than it bears silence
-        self.run.append(Type.GUARD_STARTED, data={"pid": child.pid, "seconds": self.run.plan.guard_seconds})
-
-    def beat(self) -> None:
-        """Say that this run is alive, and be sure that the guard is, while weights are split.
-
-        Raises:
-            StoreError: It cannot be written, so the guard would send traffic back: better at once.
-        """
-        if self._beat.exists():
-            self.start()
+        said: Json = {"pid": child.pid, "seconds": self.run.plan.guard_seconds}
+        self.run.append(Type.GUARD_STARTED, data={**said, "reason": GONE} if gone else said)
 
     def stand_down(self) -> None:
         """Weights are whole; the guard ends by itself when it finds no heartbeat file."""

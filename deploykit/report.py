@@ -6,7 +6,7 @@ import base64
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 
 from deploykit import executed, templates, timeline
 from deploykit.checklist import Item, checklist
+from deploykit.errors import BrokenRecordError
 from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, fold
-from deploykit.model import SEVERITY, Decision, DecisionKind, Evidence, Figure, Outcome, Plan, Verdict
+from deploykit.model import SEVERITY, Decision, DecisionKind, Evidence, Figure, Outcome, Plan, Verdict, joined
 from deploykit.run import Run
 
 
@@ -94,13 +95,16 @@ def render(run: Run) -> bytes:
     return page.encode()
 
 
-def incident(plan: Plan, events: Iterable[Event], own: Path | None = None) -> str:
+def incident(
+    plan: Plan, events: Iterable[Event], own: Path | None = None, graphs: Mapping[str, str] | None = None
+) -> str:
     """What went wrong, as Markdown.
 
     Args:
         plan: The run's plan.
         events: Its journal so far.
         own: The team's own templates, if it has some.
+        graphs: Files of pictures beside the report, each with what it shows in words.
     """
     known = tuple(events)
     state = fold(known)
@@ -114,9 +118,34 @@ def incident(plan: Plan, events: Iterable[Event], own: Path | None = None) -> st
             moments=list(timeline.moments(known)),
             decisions=[_decision(event) for event in known if event.type is Type.DECISION_MADE],
             verdicts=[verdict for event in known if (verdict := _verdict(event))],
+            graphs=graphs or {},
             failed=[s for s in state.items.values() if not s.outcome.opens and s.outcome is not Outcome.NOT_REACHED],
         )
     )
+
+
+def with_graphs(run: Run) -> tuple[str, dict[str, bytes]]:
+    """The incident report, and the pictures that it shows: what the judge saw from the first step of the shift on.
+
+    Evidence that is not there any more costs its picture, and not the report, which says what is missing.
+    """
+    pictures, words, missing = {}, {}, ""
+    try:
+        for number, figure in enumerate(_judged(run), start=1):
+            name = f"incident/{number}.png"
+            pictures[name], words[name] = _drawn(figure), _alt(figure)
+    except BrokenRecordError as error:
+        missing = f"\nThere may be more graphs: {error.where}: {templates.markdown(error.what)}\n"
+    return incident(run.plan, run.events(), own_templates(run), words) + missing, pictures
+
+
+def _judged(run: Run) -> tuple[Figure, ...]:
+    """The figures of the shift and of the watch, those of one title as one."""
+    state = run.state()
+    shift = [name for name in state.items if _parent(name) == "blue-green.traffic"]
+    steps = [name for name in shift if "/" in name] if "blue-green.traffic" not in shift else ["blue-green.traffic"]
+    watch = [item.id for item in checklist().items("watch") if item.id in state.items]
+    return joined(tuple(run.evidence(state.items[name].evidence).figures for name in (*steps, *watch)))
 
 
 def own_templates(run: Run) -> Path | None:
@@ -228,9 +257,13 @@ def _theirs(cell: Any) -> str:
 
 
 def _picture(figure: Figure) -> str:
+    return f"data:image/png;base64,{base64.b64encode(_drawn(figure)).decode()}"
+
+
+def _drawn(figure: Figure) -> bytes:
     from deploykit import plots  # noqa: PLC0415 - matplotlib takes a second, and a report without figures needs none
 
-    return f"data:image/png;base64,{base64.b64encode(plots.draw(figure)).decode()}"
+    return plots.draw(figure)
 
 
 def _alt(figure: Figure) -> str:

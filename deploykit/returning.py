@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from deploykit.errors import ProviderError, RollbackIncompleteError
-from deploykit.model import Json, Plan
+from deploykit.model import Arm, Json
 from deploykit.ports import Router, Weights, as_json
 
 #: How often to try before a person is called.
 TRIES = 5
 
 
-def live_weights(plan: Plan) -> Weights:
+class Roles(Protocol):
+    """Which colour is live: a plan, or what somebody says where there is none."""
+
+    @property
+    def live(self) -> Arm:
+        """Who is to have all traffic."""
+        ...
+
+    @property
+    def candidate(self) -> Arm:
+        """Who is to have none."""
+        ...
+
+
+def live_weights(plan: Roles) -> Weights:
     """All traffic on the plan's live."""
     return {plan.live.colour: 100, plan.candidate.colour: 0}
 
@@ -23,7 +38,7 @@ def is_split(weights: Weights) -> bool:
     return all(weight > 0 for weight in weights.values())
 
 
-def send_back(router: Router, plan: Plan, *, late: float, wait: Callable[[float], None] = time.sleep) -> Json:
+def send_back(router: Router, plan: Roles, *, late: float, wait: Callable[[float], None] = time.sleep) -> Json:
     """Set all traffic on live, read it back, and set it again for as long as a late effect of another may land.
 
     Args:
@@ -66,7 +81,7 @@ def _in_force(router: Router) -> Weights | None:
         return None
 
 
-def _set(router: Router, plan: Plan, wanted: Weights, wait: Callable[[float], None]) -> None:
+def _set(router: Router, plan: Roles, wanted: Weights, wait: Callable[[float], None]) -> None:
     """Set and read back, a few times if need be: a router that only says yes has done nothing."""
     said, last = "", None
     for attempt in range(TRIES):

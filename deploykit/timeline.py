@@ -103,6 +103,11 @@ def _broken(event: Event) -> tuple[str, str]:
     return _and("the lock was broken", _comment(event)), "bad"
 
 
+def _guarded(event: Event) -> tuple[str, str]:
+    reason = _said(event, "reason")
+    return _and("guard started", reason), "care" if reason else "plain"
+
+
 def _comment(event: Event) -> str:
     decision = event.data.get("decision")
     return str(decision.get("comment", "")) if isinstance(decision, dict) else ""
@@ -135,7 +140,7 @@ _TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
     Type.TRAFFIC_RETURNED: _tell("traffic returned to live", "bad", "reason"),
     Type.DRIFT_FOUND: _tell("drift", "bad", "text"),
     Type.LOCK_BROKEN: _broken,
-    Type.GUARD_STARTED: _tell("guard started", "plain"),
+    Type.GUARD_STARTED: _guarded,
     Type.NOTE_WRITTEN: _tell("note", "plain", "text", "note"),
     Type.WITNESS_GIVEN: _tell("journal witnessed", "plain", "place"),
     Type.SPOOL_MERGED: _tell("entries made while the journal could not be written were merged", "care", "reason"),

@@ -263,8 +263,11 @@ def test_the_incident_report_is_written_whole_and_links_the_incident(world: Worl
     assert (run.folder / "incident.md").read_text("utf-8") == (
         "# Incident\n\nIt went back.\n\n## At the pager\n\n"
         "- Incident Q1, triggered: shop v2 in production was rolled back <https://pager.example/incidents/Q1>\n"
+        "\n## To talk about\n\nThe post-mortem is in `post-mortem.ics` beside this file. "
+        "What could have shown it earlier, and what took long?\n"
     )
-    assert step.settle().summary == "incident.md lies in the run's folder, 7 lines"
+    assert (run.folder / "incident" / "1.png").read_bytes() == b"a picture"
+    assert step.settle().summary == "incident.md lies in the run's folder, 11 lines"
     assert only(IncidentReport(context)).settle().outcome is Outcome.PASS
     assert only(IncidentReport(context)).do("op") == facts
 
@@ -290,6 +293,7 @@ def test_what_the_pager_says_is_neither_markup_nor_a_link_in_the_report(
     world.incidents[f"deploykit/{run.id}"] = Incident(hostile, hostile, hostile, "javascript:alert(1)>")
     only(IncidentReport(context)).do("op")
     written = (run.folder / "incident.md").read_text("utf-8").partition("## At the pager")[2]
+    written = written.partition("\n## To talk about")[0]
     assert "<script>" not in written.replace("\\<", "")
     assert "[click]" not in written.replace("\\[", "")
     assert "\n#" not in written
@@ -319,14 +323,14 @@ def test_a_shifts_probe_tells_before_and_after_and_nothing_else(
     assert Traffic(context).steps()[0].probe() is answer
 
 
-def test_the_guard_is_asked_for_only_where_weights_are_split(world: World, context: Context) -> None:
-    first, _, last = Traffic(context).steps()
-    world.shift(50)
-    last.do("op")
-    assert world.guard_calls == []
-    world.shift(0)
-    first.do("op")
-    assert world.guard_calls == ["start"]
+def test_a_guard_is_seen_to_before_the_intent_and_only_where_weights_are_split(world: World, context: Context) -> None:
+    first, second, last = Traffic(context).steps()
+    assert last.ready is None
+    for step in (first, second):
+        assert step.ready is not None
+        step.ready()
+    assert world.guard_calls == ["start", "start"]
+    assert world.effects == []
 
 
 @pytest.mark.parametrize("blue", [1, 50, 100])
@@ -396,10 +400,10 @@ def test_a_step_passes_no_earlier_than_its_time(world: World, context: Context) 
     result = step.settle()
     assert result.outcome is Outcome.PASS
     assert float(str(result.evidence.facts["seconds"])) >= 0.1 - 0.05
-    assert world.guard_calls.count("beat") == looks
+    assert world.guard_calls == ["start"] * looks
 
 
-@pytest.mark.parametrize(("blue", "outcome"), [(0.10, Outcome.PASS), (0.13, Outcome.PASS), (0.30, Outcome.FAIL)])
+@pytest.mark.parametrize(("blue", "outcome"), [(0.10, Outcome.PASS), (0.11, Outcome.PASS), (0.30, Outcome.FAIL)])
 def test_the_counted_share_may_differ_by_chance_and_no_more(
     world: World, context: Context, blue: float, outcome: Outcome
 ) -> None:
@@ -408,7 +412,63 @@ def test_the_counted_share_may_differ_by_chance_and_no_more(
     step.do("op")
     result = step.settle()
     assert result.outcome is outcome
-    assert f"{blue:.1%} of 1,000 requests went to the candidate" in result.summary
+    assert f"{blue:.1%} of " in result.summary
+    assert "requests went to the candidate" in result.summary
+
+
+def test_a_step_is_held_until_enough_requests_were_counted_to_show_where_they_go(
+    world: World, context: Context
+) -> None:
+    world.rate = 50
+    step = Traffic(context).steps()[0]
+    step.do("op")
+    result = step.settle()
+    assert result.outcome is Outcome.PASS
+    assert int(str(result.evidence.facts["counted"])) >= 99
+    assert any("requests, and 99 show where they go" in line for line in world.progress)
+
+
+def test_a_quiet_night_is_a_hold_and_not_a_pass(world: World, context: Context) -> None:
+    world.rate = 0
+    step = Traffic(context).steps()[0]
+    step.do("op")
+    result = step.settle()
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert "held too long: the router counted 0 requests, and 99 show where they go" in result.summary
+
+
+def test_weights_that_a_restart_of_the_router_lost_are_set_again_and_said(world: World, context: Context) -> None:
+    def restart() -> None:
+        world.counters = dict.fromkeys(world.counters, 0.0)
+        world.shift(0)
+
+    world.counters = {"blue": 9000.0, "green": 9000.0}
+    step = Traffic(context).steps()[0]
+    step.do("op")
+    world.pauses = [lambda: None, restart]
+    result = step.settle()
+    assert result.outcome is Outcome.PASS
+    assert world.effects == ["weights blue 10, green 90"] * 2
+    (drift,) = world.said(Type.DRIFT_FOUND)
+    assert str(drift.data["text"]).startswith("the router was restarted and had the weights {'blue': 0, 'green': 100}")
+
+
+def test_a_restart_that_kept_the_weights_begins_the_count_anew(world: World, context: Context) -> None:
+    world.counters = {"blue": 9000.0, "green": 9000.0}
+    step = Traffic(context).steps()[0]
+    step.do("op")
+    world.pauses = [lambda: None, lambda: world.counters.update(dict.fromkeys(world.counters, 0.0))]
+    assert step.settle().outcome is Outcome.PASS
+    assert world.effects == ["weights blue 10, green 90"]
+
+
+def test_weights_that_were_moved_without_a_restart_are_somebody_elses(world: World, context: Context) -> None:
+    step = Traffic(context).steps()[0]
+    step.do("op")
+    world.pauses = [lambda: None, lambda: world.shift(0)]
+    result = step.settle()
+    assert (result.outcome, world.effects) == (Outcome.FAIL, ["weights blue 10, green 90"])
+    assert "somebody else moved the weights" in result.summary
 
 
 # --- the log

@@ -223,6 +223,7 @@ def results(context: Context) -> dict[str, Result]:
 
 
 def test_a_quiet_watch_passes_all_that_it_proves(world: World, context: Context) -> None:
+    world.shift(100)
     found = results(context)
     assert {r.outcome for r in found.values()} == {Outcome.PASS}
     assert "looks" in found["watch.errors"].summary
@@ -233,6 +234,7 @@ def test_a_quiet_watch_passes_all_that_it_proves(world: World, context: Context)
 
 
 def test_a_watch_ends_at_once_when_the_judge_says_to_go_back(world: World, context: Context) -> None:
+    world.shift(100)
     world.served = {"errors blue": 500.0}
     watched = watch.watch(context)
     assert watched.looks == 1
@@ -243,6 +245,7 @@ def test_a_watch_ends_at_once_when_the_judge_says_to_go_back(world: World, conte
 
 
 def test_a_watch_that_saw_nothing_proves_nothing(world: World, context: Context) -> None:
+    world.shift(100)
     world.broken["metrics.series"] = Fault.DOWN
     found = results(context)
     assert found["watch.errors"].outcome is found["watch.latency"].outcome is Outcome.INCONCLUSIVE
@@ -252,6 +255,7 @@ def test_a_watch_that_saw_nothing_proves_nothing(world: World, context: Context)
 
 
 def test_a_watch_that_was_blind_for_most_of_its_time_proves_nothing(world: World, context: Context) -> None:
+    world.shift(100)
     world.fail("metrics.series", *[Fault.DOWN] * 3)
     lasts = 0.3
     world.pauses = [*[lambda: None] * 3, lambda: time.sleep(lasts)]
@@ -262,7 +266,25 @@ def test_a_watch_that_was_blind_for_most_of_its_time_proves_nothing(world: World
 
 
 def test_a_watch_without_requests_proves_nothing(world: World, context: Context) -> None:
+    world.shift(100)
     world.served = {"requests blue": 0.0}
+    assert results(context)["watch.errors"].outcome is Outcome.INCONCLUSIVE
+
+
+def test_traffic_that_left_the_candidate_fails_the_watch_whatever_the_metrics_say(
+    world: World, context: Context
+) -> None:
+    """The proxy was restarted and came up with what its file says, or somebody moved the weights."""
+    world.shift(100)
+    world.pauses = [lambda: world.shift(0), lambda: world.shift(100)]
+    found = results(context)
+    assert found["watch.errors"].outcome is found["watch.latency"].outcome is Outcome.FAIL
+    assert "not all traffic was on the candidate: the router had {'blue': 0" in found["watch.errors"].summary
+    assert found["watch.errors"].evidence.facts["looks_with_other_weights"] == 1
+
+
+def test_a_watch_that_cannot_ask_the_router_proves_nothing(world: World, context: Context) -> None:
+    world.broken["router.weights"] = Fault.DOWN
     assert results(context)["watch.errors"].outcome is Outcome.INCONCLUSIVE
 
 

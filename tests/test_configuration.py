@@ -24,6 +24,7 @@ from deploykit.providers.http import HttpxHttp
 from deploykit.providers.railway import RailwayPlatform
 from deploykit.providers.tls import HandshakeTls
 from deploykit.settings.edge import CorsSettings, RateLimitSettings, StagingSettings, TlsSettings, VariableSettings
+from deploykit.settings.platform import RailwaySettings
 from tests.providers.certificates import HOST, Authority, listening, showing
 from tests.providers.faults import Asked, Faults, Reply, closed_port, serving
 from tests.world import World
@@ -52,7 +53,7 @@ def server() -> Iterator[Faults]:
 def context(world: World, server: Faults) -> Context:
     """A run whose service, staging and platform answer as the test has the server do."""
     made = world.context(world.plan(approved=False))
-    platform = made.environment.platform.model_copy(update={"url": f"{server.url}/graphql/v2"})
+    platform = RailwaySettings(url=f"{server.url}/graphql/v2", project="p", environment="e", token="env:T")
     changes = {"url": server.url, "staging": StagingSettings(url=server.url), "platform": platform}
     ports: Any = Ports(HttpxHttp(), RailwayPlatform(platform, "token", timeout=1))
     return replace(made, environment=made.environment.model_copy(update=changes), ports=ports)

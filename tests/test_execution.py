@@ -16,6 +16,7 @@ from deploykit.errors import (
     LockedError,
     NotPassedError,
     RefusedError,
+    Rejected,
     RollbackIncompleteError,
     RolledBackError,
     StepUnknownError,
@@ -591,6 +592,41 @@ def test_a_router_that_cannot_be_read_while_it_is_judged_holds(world: World) -> 
 # --- the router
 
 
+FROM_THERE_ON: dict[str, Callable[[World], None]] = {
+    "does not answer to a shift": lambda world: world.fail("router.set_weights", Fault.DOWN),
+    "refuses a shift": lambda world: world.fail("router.set_weights", Fault.REJECTED),
+    "accepts and does not apply": lambda world: world.fail("router.set_weights", Fault.LYING),
+    "does not count": lambda world: world.broken.update({"router.counts": Fault.DOWN}),
+    "sends all to live": lambda world: world.__dict__.update(sends={"blue": 0.0, "green": 1.0}),
+    "counts nothing": lambda world: world.__dict__.update(rate=0),
+    "does not say its weights": lambda world: world.broken.update({"router.weights": Fault.DOWN}),
+    "has metrics that are down": lambda world: world.broken.update({"metrics.series": Fault.DOWN}),
+}
+
+
+@pytest.mark.parametrize("step", range(3))
+@pytest.mark.parametrize("what", FROM_THERE_ON)
+def test_whatever_fails_or_lies_at_a_step_it_is_held_or_sent_back_and_never_passed(
+    world: World, what: str, step: int
+) -> None:
+    """Before the first step, or in the middle of one. Weights that nobody can read back are for a person to see to."""
+    run = ready(world)
+
+    def after(effect: str) -> None:
+        if step and effect == SHARES[step - 1]:
+            world.pauses = [lambda: None, lambda: FROM_THERE_ON[what](world)]
+
+    world.at_effect = after
+    if not step:
+        FROM_THERE_ON[what](world)
+    with pytest.raises((RefusedError, NotPassedError, RollbackIncompleteError)) as caught:
+        act(world, run, TRAFFIC.id)
+    settled = run.state().items.get(TRAFFIC.id)
+    assert settled is None or settled.outcome is not Outcome.PASS
+    assert not set(SHARES[step + 1 :]) & set(world.effects)
+    assert world.weights == LIVE or isinstance(caught.value, RollbackIncompleteError)
+
+
 def test_somebody_else_moving_the_weights_is_noticed(world: World) -> None:
     run = ready(world)
     world.pauses = [lambda: world.shift(80)]
@@ -619,9 +655,7 @@ def test_a_router_that_does_nothing_for_good_calls_for_a_person(world: World) ->
     assert world.said(Type.TRAFFIC_RETURNED) == []
 
 
-@pytest.mark.parametrize(
-    "sends", [{"blue": 0.0, "green": 1.0}, {"blue": 0.5, "green": 0.5}, {"blue": 0.0, "green": 0.0}]
-)
+@pytest.mark.parametrize("sends", [{"blue": 0.0, "green": 1.0}, {"blue": 0.5, "green": 0.5}])
 def test_requests_that_do_not_go_where_the_weights_say_fail_the_step(world: World, sends: dict[str, float]) -> None:
     run = ready(world)
     world.sends = sends  # type: ignore[assignment]  # the keys are colours
@@ -630,22 +664,55 @@ def test_requests_that_do_not_go_where_the_weights_say_fail_the_step(world: Worl
     assert world.weights == LIVE
 
 
-def test_a_router_that_was_restarted_under_a_step_fails_it(world: World) -> None:
-    run = ready(world)
+def restarting(world: World) -> None:
+    """The proxy restarts in the second pause, and comes up with what its file says."""
+
+    def restart() -> None:
+        world.counters = dict.fromkeys(world.counters, 0.0)
+        world.shift(0)
+
     world.counters = {"blue": 9000.0, "green": 9000.0}
-    world.pauses = [lambda: world.counters.update(dict.fromkeys(world.counters, 0.0))]
-    with pytest.raises(HeldError, match="counts anew"):
+    world.pauses = [lambda: None, restart]
+
+
+def test_what_a_restart_of_the_router_lost_is_said_before_it_is_set_again(world: World) -> None:
+    run = ready(world)
+    restarting(world)
+    assert act(world, run, TRAFFIC.id).outcome is Outcome.PASS
+    assert world.effects == [SHARES[0], *SHARES]
+    (drift,) = world.said(Type.DRIFT_FOUND)
+    assert "the router was restarted and had the weights" in str(drift.data["text"])
+    assert world.journal_then[1] == drift
+
+
+@pytest.mark.parametrize("who", ["another run", "a rollback"])
+def test_a_run_that_is_no_longer_in_charge_sets_nothing_again(world: World, who: str) -> None:
+    run = ready(world)
+    restarting(world)
+    restart = world.pauses[1]
+
+    def meanwhile() -> None:
+        restart()
+        if who == "another run":
+            run.store.take_lock(run.place, "another-run", "bob", by_force=True)
+        else:
+            spool.write(run.store.folder, run.id, SERVICE, Type.ROLLBACK_ASKED, {"reason": "bob says so"})
+
+    world.pauses[1] = meanwhile
+    with pytest.raises((LockedError, RolledBackError), match="nothing is set again after"):
         act(world, run, TRAFFIC.id)
+    assert world.effects[:1] == [SHARES[0]]
+    assert SHARES[0] not in world.effects[1:]
     assert world.weights == LIVE
 
 
-def test_counters_that_cannot_be_read_are_an_error_and_traffic_goes_back(world: World) -> None:
+def test_counters_that_cannot_be_read_hold_the_step_and_traffic_goes_back(world: World) -> None:
     run = ready(world)
     world.broken["router.counts"] = Fault.DOWN
-    with pytest.raises(HeldError, match=r"error: router\.counts did not answer"):
+    with pytest.raises(HeldError, match=r"held too long: cannot see the router: router\.counts did not answer"):
         act(world, run, TRAFFIC.id)
     assert world.weights == LIVE
-    assert run.state().items[TRAFFIC.id].outcome is Outcome.ERROR
+    assert run.state().items[TRAFFIC.id].outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_slow_router_is_no_fault(world: World) -> None:
@@ -695,12 +762,25 @@ def test_a_rollback_elsewhere_ends_the_step(world: World) -> None:
     assert world.weights == LIVE
 
 
-def test_a_guard_that_does_not_start_keeps_weights_whole(world: World) -> None:
+def test_a_guard_that_does_not_start_leaves_production_as_it_was_and_the_run_may_go_on(world: World) -> None:
     run = ready(world)
     world.fail("guard.start", Fault.REJECTED)
-    with pytest.raises(NotPassedError, match=r"guard\.start said no"):
+    with pytest.raises(Rejected, match=r"guard\.start said no"):
         act(world, run, TRAFFIC.id)
-    assert SHARES[0] not in world.effects
+    assert world.effects == []
+    assert not [event for event in world.said(Type.STEP_INTENDED) if event.item == TRAFFIC.id]
+    assert world.said(Type.TRAFFIC_RETURNED) == []
+    assert act(world, run, TRAFFIC.id).outcome is Outcome.PASS
+
+
+def test_a_guard_that_does_not_start_again_sends_what_was_shifted_back(world: World) -> None:
+    run = ready(world)
+    world.at_effect = lambda effect: world.fail("guard.start", *[Fault.REJECTED] * (effect == SHARES[0]))
+    with pytest.raises(HeldError, match=r"guard\.start said no"):
+        act(world, run, TRAFFIC.id)
+    assert world.effects == [SHARES[0], BACK]
+    assert len(world.said(Type.TRAFFIC_RETURNED)) == 1
+    assert [e.step for e in world.said(Type.STEP_INTENDED) if e.item == TRAFFIC.id] == [f"{TRAFFIC.id}/10"]
 
 
 def test_the_guard_is_alive_before_weights_are_split_and_stands_down_after(world: World) -> None:
@@ -710,6 +790,7 @@ def test_the_guard_is_alive_before_weights_are_split_and_stands_down_after(world
     act(world, run, TRAFFIC.id)
     assert alive[0] == ["start"]
     assert world.guard_calls[-1] == "stand down"
+    assert set(world.guard_calls[:-1]) == {"start"}
 
 
 def test_a_finished_shift_shows_its_steps_in_one_picture(world: World) -> None:

@@ -24,6 +24,7 @@ from deploykit.journal import clock, spool
 from deploykit.journal.events import Type
 from deploykit.journal.store import FILE
 from deploykit.run import Run
+from deploykit.timeline import moments
 from tests.world import SERVICE, World
 
 PREFIX = "routing.traffic_split"
@@ -126,7 +127,7 @@ def test_nothing_is_done_while_the_heart_beats_and_it_ends_when_stood_down(
     guarding.start()
     beating = time.monotonic() + 1.5 * run.plan.guard_seconds
     while time.monotonic() < beating:
-        guarding.beat()
+        guarding.start()
         time.sleep(0.1)
     assert guarding.alive()
     guarding.stand_down()
@@ -183,22 +184,24 @@ def test_a_router_that_fails_is_tried_until_it_answers(world: World, admin: Admi
 def test_a_second_start_does_not_make_two(world: World, run: Run) -> None:
     GuardProcess(run).start()
     GuardProcess(world.again(run)).start()
-    GuardProcess(run).beat()
+    GuardProcess(run).start()
     (started,) = world.said(Type.GUARD_STARTED)
     assert started.data["seconds"] == run.plan.guard_seconds
     assert len(guard._started) == 1
     os.kill(int(str(started.data["pid"])), 0)
 
 
-def test_a_guard_that_died_is_started_again_at_the_next_beat_and_the_journal_says_so(world: World, run: Run) -> None:
+def test_a_guard_that_died_is_started_again_at_the_next_look_and_the_journal_says_so(world: World, run: Run) -> None:
     guarding = GuardProcess(run)
     guarding.start()
     os.kill(int(str(world.said(Type.GUARD_STARTED)[0].data["pid"])), signal.SIGKILL)
     until(lambda: ended(run), "its death")
-    guarding.beat()
+    guarding.start()
     assert guarding.alive()
     first, second = world.said(Type.GUARD_STARTED)
     assert first.data["pid"] != second.data["pid"]
+    assert [event.data.get("reason") for event in (first, second)] == [None, guard.GONE]
+    assert [moment.what for moment in moments((first, second))] == ["guard started", f"guard started: {guard.GONE}"]
 
 
 def test_the_heart_beats_while_the_guard_takes_its_time_to_come_up(
@@ -232,12 +235,6 @@ def test_a_guard_reads_the_settings_file_that_the_run_was_given(world: World, ad
     GuardProcess(planned).start()
     GuardProcess(planned).stand_down()
     guard._started.pop().wait(20)
-
-
-def test_without_weights_that_are_split_a_beat_starts_nothing(world: World, run: Run) -> None:
-    GuardProcess(run).beat()
-    assert guard._started == []
-    assert world.said(Type.GUARD_STARTED) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"boot": 5}', '{"boot": "another boot", "boot_ns": 1}'])

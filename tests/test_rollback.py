@@ -61,13 +61,30 @@ def test_without_a_store_traffic_goes_back_and_the_spool_says_so(world: World, r
     with pytest.MonkeyPatch.context() as full:
         no_store(run, full)
         if forever:
-            without_store(run.settings, run.plan, SERVICE, "bob says so")
+            without_store(run.settings, run.plan, SERVICE, "bob says so", database=True)
         else:
-            traffic_back(run, "bob says so")
+            traffic_back(run, "bob says so", database=True)
     assert world.effects == [BACK]
     assert len(world.events()) == 1
     assert spool.merge(run.store, run.id, SERVICE) == 2
     assert (run.state().rolled_back, run.state().returned) == ("bob says so", "bob says so")
+    (asked,) = world.said(Type.ROLLBACK_ASKED)
+    assert asked.data["database"] is True, "what was asked for is not forgotten"
+
+
+def test_of_several_plans_in_a_place_the_newest_counts_where_they_agree_on_live(world: World, run: Run) -> None:
+    world.shift(0)
+    newer = world.plan(approved=False)
+    with pytest.raises(UsageError, match="so which run"):
+        planned(world.settings(), "")
+    assert planned(world.settings(), "", "production") == newer.plan
+    swapped = newer.plan.model_copy(update={"live": newer.plan.candidate, "candidate": newer.plan.live})
+    (newer.folder / "plan.json").write_text(swapped.model_dump_json())
+    with pytest.raises(UsageError, match="so which run") as caught:
+        planned(world.settings(), "", "production")
+    assert "--to COLOUR" in caught.value.mend
+    with pytest.raises(UsageError, match="Not sealed: none"):
+        planned(world.settings(), "", "staging")
 
 
 def test_the_intent_is_spooled_before_traffic_moves(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

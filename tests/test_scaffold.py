@@ -10,11 +10,13 @@ from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from deploykit import scaffold, settings
 from deploykit.cli import cli
 from deploykit.errors import RefusedError, UsageError
+from deploykit.settings.platform import PlatformSettings
+from deploykit.settings.router import RouterSettings
 
 ANSWERS = scaffold.Answers(
     "shop", "production", "https://shop.example", "https://b.example", "https://g.example", "acme/shop", "olga@acme"
@@ -119,8 +121,28 @@ def named(value: Any) -> Iterator[str]:
         yield from named(inner)
 
 
+def instead(text: str) -> list[dict[str, Any]]:
+    """The sections that stand behind `#: `, each in the place of the one above it."""
+    return [tomllib.loads(re.sub("(?m)^#: ", "", block)) for block in re.findall(r"(?m)(?:^#: .*\n)+", text)]
+
+
+def test_what_may_stand_instead_of_a_section_is_right_and_says_the_defaults() -> None:
+    haproxy, router, platform = instead(scaffold.settings(ANSWERS))
+    adapters: tuple[tuple[dict[str, Any], TypeAdapter[Any]], ...] = (
+        (haproxy, TypeAdapter(RouterSettings)),
+        (router, TypeAdapter(RouterSettings)),
+        (platform, TypeAdapter(PlatformSettings)),
+    )
+    for written, adapter in adapters:
+        made = adapter.validate_python(written)
+        for name, field in type(made).model_fields.items():
+            if not field.is_required() and name != "environment":
+                assert getattr(made, name) == field.get_default(call_default_factory=True), name
+
+
 def test_every_key_of_the_settings_is_in_the_template() -> None:
-    written = set(named(tomllib.loads(whole(scaffold.settings(ANSWERS)))))
+    text = scaffold.settings(ANSWERS)
+    written = {key for part in (tomllib.loads(whole(text)), *instead(text)) for key in named(part)}
     assert set(keys(settings.Settings)) - written == set()
 
 

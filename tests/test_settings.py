@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,27 @@ def test_a_whole_file_loads_with_typed_values_and_the_file_hash(write: Write) ->
     before = loaded.digest
     assert len(before) == 64
     assert settings.load(write(WHOLE + "\n# a comment counts: approved is the file\n")).digest != before
+
+
+ROUTER = 'url = "http://router.internal:9901"'
+HAPROXY = 'kind = "haproxy"\nsocket = "/run/haproxy.sock"\nbackend = "shop"'
+
+
+@pytest.mark.parametrize(
+    ("router", "said"),
+    [
+        (ROUTER + '\nbackend = "shop"', r"router\.backend: unknown key"),
+        ('kind = "haproxy"', r"router\.socket: Field required.*router\.backend: Field required"),
+        (HAPROXY.replace("/run/haproxy.sock", "haproxy.sock"), r"router\.socket: String should match"),
+        (HAPROXY.replace('"shop"', '"shop; shutdown"'), r"router\.backend: String should match"),
+        (HAPROXY + '\nservers = { blue = "b" }', r"router\.servers: .*at least 2"),
+        (HAPROXY + '\nservers = { blue = "b", red = "r" }', r"router\.servers\.red"),
+        ('kind = "nginx"', r"router: kind is one of: envoy, haproxy, command"),
+    ],
+)
+def test_a_router_of_each_kind_has_its_own_keys(write: Write, router: str, said: str) -> None:
+    assert settings.load(write(WHOLE.replace(ROUTER, HAPROXY))).environment("production").router.kind == "haproxy"
+    assert re.search(f"environments\\.production\\.{said}", refusal(write(WHOLE.replace(ROUTER, router))), re.DOTALL)
 
 
 EDGE = """

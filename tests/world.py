@@ -27,6 +27,7 @@ from deploykit import planning, providers, redact
 from deploykit.checklist import Item, checklist
 from deploykit.context import Context
 from deploykit.errors import Rejected, Unreachable
+from deploykit.execution import make_context
 from deploykit.journal.chain import follow
 from deploykit.journal.events import Actor, Event, Type
 from deploykit.journal.store import FILE
@@ -322,9 +323,10 @@ class World:
             progress=lambda line, _evidence: self.progress.append(line),
             pause=self.pause,
             timeline=lambda: tuple(event.model_dump(mode="json") for event in run.events()),
-            incident=lambda: "# Incident\n\nIt went back.\n",
+            incident=lambda: ("# Incident\n\nIt went back.\n", {"incident/1.png": b"a picture"}),
             write=run.write,
             read=run.read,
+            repeat=make_context(run).repeat,
         )
         return replace(made, **changes)
 
@@ -381,9 +383,6 @@ class FakeGuard:
     def start(self) -> None:
         self.world.ask("guard.start")
         self.world.guard_calls.append("start")
-
-    def beat(self) -> None:
-        self.world.guard_calls.append("beat")
 
     def stand_down(self) -> None:
         self.world.guard_calls.append("stand down")

@@ -20,6 +20,7 @@ ITEM = "rollback.incident-report"
 FILE = "incident.md"
 POST_MORTEM = "rollback.post-mortem"
 CALENDAR = "post-mortem.ics"
+_TALK = f"The post-mortem is in `{CALENDAR}` beside this file. What could have shown it earlier, and what took long?"
 #: When a post-mortem begins, in the service's time zone, and how long it lasts.
 BEGINS, LASTS = time(10, 0), timedelta(hours=1)
 
@@ -40,9 +41,12 @@ class IncidentReport:
         return (Step(id=ITEM, intent={"file": FILE}, do=self._do, probe=Unseen.REPEAT, settle=self._settle),)
 
     def _do(self, _op: str) -> Json:
-        self._written = f"{self.context.incident().rstrip()}\n\n## At the pager\n\n{self._at_the_pager()}\n"
+        text, pictures = self.context.incident()
+        self._written = f"{text.rstrip()}\n\n## At the pager\n\n{self._at_the_pager()}\n\n## To talk about\n\n{_TALK}\n"
+        for name, picture in pictures.items():
+            self.context.write(name, picture)
         self.context.write(FILE, self._written.encode())
-        return {"file": FILE, "sha256": sha256(self._written.encode())}
+        return {"file": FILE, "sha256": sha256(self._written.encode()), "graphs": len(pictures)}
 
     def _at_the_pager(self) -> str:
         """The incident with its link. A pager that does not answer must not keep the report from being written."""

@@ -41,6 +41,7 @@ class Step:
         probe: How an end that nobody saw is settled: by looking, or as `Unseen` says. There is no step without it.
         settle: Waits and verifies; its result is the step's.
         alone: Neither it nor the steps after it hang on one another: whatever becomes of it, they are tried as well.
+        ready: Sees to what must be there before even the intent, or refuses.
         moves_traffic: When the step does not pass, or is broken off, traffic goes back to live at once.
     """
 
@@ -50,6 +51,7 @@ class Step:
     probe: Probe
     settle: Callable[[], Result]
     alone: bool = False
+    ready: Callable[[], None] | None = None
     moves_traffic: bool = False
 
     def __post_init__(self) -> None:

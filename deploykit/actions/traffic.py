@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
 from deploykit import measure
+from deploykit.actions.counted import Counted
 from deploykit.actions.step import Step
 from deploykit.analysis.judge import Judge, Observed
 from deploykit.context import Context
@@ -17,8 +17,6 @@ from deploykit.ports import Weights, as_json
 from deploykit.returning import is_split, live_weights
 
 ITEM = "blue-green.traffic"
-#: The counted share may differ from the weight by this many standard deviations (1 in 16,000 by chance alone).
-DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,14 @@ class Traffic:
         return tuple(steps)
 
     def _step(self, step: TrafficStep, before: Weights, target: Weights) -> Step:
-        shift = _Shift(self.context, step, target)
+        shift = _Shift(self.context, step, before, target)
         return Step(
             id=f"{ITEM}/{step.percent}",
             intent={"from": as_json(before), "to": as_json(target)},
             do=lambda _op: self._do(shift, before),
             probe=lambda: self._probe(before, target),
             settle=shift.settle,
+            ready=self.context.guard.start if is_split(target) else None,
             moves_traffic=True,
         )
 
@@ -83,19 +82,17 @@ class Traffic:
 class _Shift:
     """One step under way."""
 
-    def __init__(self, context: Context, step: TrafficStep, target: Weights) -> None:
+    def __init__(self, context: Context, step: TrafficStep, before: Weights, target: Weights) -> None:
         self.context, self.step, self.target = context, step, target
         self.router = context.ports.router
         self.began = time.time()
-        self.counted: Weights = {}
+        self.counted = Counted(self.router, context.plan.candidate.colour, before, target)
         self.before: History | None = None
         self.judge: Judge | None = None
 
     def do(self) -> Json:
-        """Shift, with a guard alive before weights are split."""
+        """Shift."""
         self.before = measure.before(self.context, time.time())
-        if is_split(self.target):
-            self.context.guard.start()
         self.router.set_weights(self.target)
         return {"weights": as_json(self.target)}
 
@@ -103,12 +100,12 @@ class _Shift:
         """Look and judge until the step passed, the judge says no, or the hold has lasted too long."""
         # What is asked is by the wall clock, how long it lasts by one that nobody sets.
         self.began, start, held_since = time.time(), time.monotonic(), None
-        self.counted = self.router.counts()
         wait = self.context.plan.scaled(self.step.seconds)
         while True:
             self.context.pause(self.context.look_every)
-            self.context.guard.beat()
-            drift = self._drift()
+            if is_split(self.target):
+                self.context.guard.start()
+            blind, drift = self._watch_router()
             if drift:
                 return self._result(Outcome.FAIL, drift, Look(Verdict(answer=Answer.HOLD, reason=drift), Evidence()))
             look = self._look()
@@ -118,9 +115,9 @@ class _Shift:
                 return self._result(Outcome.FAIL, f"rolled back: {look.verdict.reason}", look)
             if elapsed < wait:
                 continue
-            objection = self._objection() if look.verdict.answer is Answer.PASS else ""
+            objection = (blind or self._objection()) if look.verdict.answer is Answer.PASS else ""
             if look.verdict.answer is Answer.PASS and not objection:
-                return self._passed(look)
+                return self._counted_right(look)
             if objection:
                 look = Look(Verdict(answer=Answer.HOLD, reason=objection), look.evidence)
                 self.context.progress(self._line(look, elapsed, wait), look.evidence)
@@ -130,25 +127,33 @@ class _Shift:
 
     def _objection(self) -> str:
         """What keeps the next step from being taken; meanwhile this one is judged on."""
+        counted = self.counted
+        if counted.total < counted.needed:
+            return f"the router counted {counted.total:,} requests, and {counted.needed:,} show where they go"
         return self.context.objection() if self.step.percent < 100 else ""
 
-    def _drift(self) -> str:
-        """What somebody else did to the weights, or nothing."""
+    def _watch_router(self) -> tuple[str, str]:
+        """Why the router cannot be seen, and what somebody else did to its weights; or nothing.
+
+        Weights that a restart lost are set again: they were this step's, and nobody decided otherwise.
+        """
         try:
-            found = self.router.weights()
-        except ProviderError:
-            return ""  # the look says so, and holds
-        return (
-            ""
-            if found == self.target
-            else f"somebody else moved the weights: {dict(found)} instead of {dict(self.target)}"
-        )
+            found, goes_on = self.router.weights(), self.counted.read()
+        except ProviderError as error:
+            return f"cannot see the router: {error.what}", ""
+        if found == self.target:
+            return "", ""
+        if goes_on:
+            return "", f"somebody else moved the weights: {dict(found)} instead of {dict(self.target)}"
+        lost = f"the router was restarted and had the weights {dict(found)}; {dict(self.target)} are set again"
+        self.context.repeat(lost, lambda: self.router.set_weights(self.target))
+        self.counted.begin()
+        return "", ""
 
     def _look(self) -> Look:
         """Ask, and judge. A system that does not answer is a hold, never a pass."""
         plan, now = self.context.plan, time.time()
         try:
-            self.router.weights()
             candidate = measure.observe(self.context, plan.candidate, self.began, now)
             control = measure.observe(self.context, plan.live, self.began, now)
         except ProviderError as error:
@@ -173,25 +178,15 @@ class _Shift:
         left = f"{max(wait - elapsed, 0):.0f} s to go" if elapsed < wait else f"held for {elapsed - wait:.0f} s"
         return f"{self.step.percent} %: {look.verdict.answer.value}, {look.verdict.reason} ({left})"
 
-    def _passed(self, look: Look) -> Result:
+    def _counted_right(self, look: Look) -> Result:
         """Pass, if the requests that were really served have the share that the router says."""
-        now = self.router.counts()
-        served = {colour: count - self.counted.get(colour, 0) for colour, count in now.items()}
-        total = sum(served.values())
-        if min(served.values(), default=0) < 0:
-            return self._result(Outcome.FAIL, "the router counts anew, so it was restarted under this step", look)
-        wanted = self.step.percent / 100
-        found = served.get(self.context.plan.candidate.colour, 0) / total if total else 0.0
-        # One request may have been under way when the weights changed, for each of a few hundred connections.
-        margin = DEVIATIONS * math.sqrt(wanted * (1 - wanted) / total) + 10 / total if total else 0.0
-        counted = f"{found:.1%} of {total:,} requests went to the candidate (±{margin:.1%})"
-        if not total or abs(found - wanted) > margin:
-            return self._result(Outcome.FAIL, f"the router does not do what it says: {counted}", look)
-        summary = f"{self.step.percent} %: {look.verdict.reason}; {counted}"
-        return self._result(Outcome.PASS, summary, look)
+        if not self.counted.right():
+            return self._result(Outcome.FAIL, f"the router does not do what it says: {self.counted}", look)
+        return self._result(Outcome.PASS, f"{self.step.percent} %: {look.verdict.reason}; {self.counted}", look)
 
     def _result(self, outcome: Outcome, summary: str, look: Look) -> Result:
         facts: Json = {"weights": as_json(self.target), "seconds": round(time.time() - self.began, 1)}
+        facts |= {"counted": self.counted.total, "sent_to_candidate": self.counted.hits, "needed": self.counted.needed}
         facts["baseline"] = self.before.used() if self.before else "none: the metrics had no answer"
         evidence = look.evidence.model_copy(update={"facts": facts, "verdict": look.verdict})
         mend = "" if outcome is Outcome.PASS else "traffic goes back to live; read the verdict, then make a new plan"

@@ -15,6 +15,7 @@ from deploykit.context import Context
 from deploykit.errors import ProviderError
 from deploykit.measure import History
 from deploykit.model import Answer, Evidence, Figure, Finding, Json, Outcome, Result, Series, Table, Verdict, worst
+from deploykit.ports import as_json
 
 #: What is not judged at every look is asked for at every so many-th: it moves slowly, and vendors count the questions.
 SELDOM = 6
@@ -32,6 +33,7 @@ class Watched:
     Attributes:
         began: Unix seconds of its start.
         blind: Looks at which the metrics could not be asked, with the reason.
+        astray: Looks at which not all traffic was on the candidate, with the weights that the router had.
         health: Outcome and sentence of each look at the health endpoint that was not a pass.
         measured: Percentiles, CPU and memory, by name, as far as the settings have them.
         before: Live's past, as the run froze it.
@@ -42,6 +44,7 @@ class Watched:
     verdict: Verdict | None = None
     figures: tuple[Figure, ...] = ()
     blind: list[tuple[float, str]] = field(default_factory=list)
+    astray: list[tuple[float, Json]] = field(default_factory=list)
     health: list[tuple[float, Outcome, str]] = field(default_factory=list)
     health_asked: int = 0
     judge: Judge | None = None
@@ -75,6 +78,9 @@ def _look(context: Context, watched: Watched) -> None:
     if outcome is not Outcome.PASS:
         watched.health.append((at, outcome, sentence))
     try:
+        weights = context.ports.router.weights()
+        if weights.get(candidate.colour) != 100:  # somebody moved them, or the router was restarted and lost them
+            watched.astray.append((at, as_json(weights)))
         seen = measure.observe(context, candidate, watched.began, at)
         if watched.looks % SELDOM == 1 or not watched.measured:
             _measure(context, watched, at)
@@ -113,11 +119,18 @@ def _judged(item: str, metric: str, watched: Watched, titles: tuple[str, ...]) -
     verdict = watched.verdict
     finding = next((f for f in verdict.findings if f.metric == metric), None) if verdict else None
     evidence = Evidence(
-        facts={"looks": watched.looks, "looks_without_an_answer": len(watched.blind), "baseline": _used(watched)},
+        facts={
+            "looks": watched.looks,
+            "looks_without_an_answer": len(watched.blind),
+            "looks_with_other_weights": len(watched.astray),
+            "baseline": _used(watched),
+        },
         figures=_figures(watched, titles),
         verdict=verdict,
     )
-    if finding is None:
+    if watched.astray:
+        outcome, summary = Outcome.FAIL, f"not all traffic was on the candidate: the router had {watched.astray[0][1]}"
+    elif finding is None:
         outcome, summary = Outcome.INCONCLUSIVE, verdict.reason if verdict else "the watch saw nothing"
     elif finding.answer is Answer.ROLL_BACK:
         outcome, summary = Outcome.FAIL, finding.reason

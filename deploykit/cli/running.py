@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
 
 import click
 
@@ -10,10 +12,11 @@ from deploykit import settings as settings_module
 from deploykit.cli import common
 from deploykit.errors import BrokenRecordError, RollbackIncompleteError, StoreError, UsageError
 from deploykit.journal import spool
-from deploykit.journal.state import Status
+from deploykit.journal.state import Status, StepPhase
 from deploykit.journal.store import HURRY, PATIENCE, Store
-from deploykit.model import Json, Plan
+from deploykit.model import Colour, Json, Plan
 from deploykit.run import Run
+from deploykit.settings import Settings
 
 
 @click.command()
@@ -41,17 +44,41 @@ def _forward(found: Run) -> None:
 
 @click.command()
 @click.argument("run", required=False)
+@click.option("--service", "-s", help="Without RUN: the service, as the settings name it.")
+@click.option(
+    "--environment", "-e", help="Without RUN: the environment; who has its lock, or was begun last, goes back."
+)
+@click.option("--to", type=click.Choice(["blue", "green"]), help="Where no run says who is live: all traffic here.")
 @click.option("--reason", "-m", default="asked for at the shell", help="Why, for the record.")
 @click.option("--traffic-only", is_flag=True, help="Send traffic back, and leave the rest for later.")
 @click.option("--database", is_flag=True, help="Take the run's migrations back, too; else its backup is restored.")
 @click.pass_context
-def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: bool, database: bool) -> None:
+def rollback(
+    ctx: click.Context,
+    run: str | None,
+    service: str | None,
+    environment: str | None,
+    to: str | None,
+    reason: str,
+    traffic_only: bool,
+    database: bool,
+) -> None:
     """Send traffic back to live at once; then the platform, the checks, the team and the incident report.
 
-    Without RUN: the one run that is open.
+    Without RUN: the one run that is open, or that of an environment.
     """
+    settings = settings_module.load(ctx.obj)
+    wanted = _Wanted(settings, run or "", environment or "", reason, database=database)
+    wanted.require_one_way(service, to)
+    if to:
+        _to(wanted, cast("Colour", to))
+        return
     try:
-        found = common.find(ctx, run, patience=HURRY) if run else _the_open_one(ctx)
+        found = wanted.find()
+    except (StoreError, BrokenRecordError) as error:
+        _without_store(wanted, error, traffic_only=traffic_only)
+        return
+    try:
         _traffic_back(found, reason, database=database)
         if traffic_only:
             return
@@ -67,9 +94,76 @@ def rollback(ctx: click.Context, run: str | None, reason: str, traffic_only: boo
             mend="look at the router; if traffic is not on live yet: `deploykit rollback RUN --traffic-only`",
         ) from error
     except StoreError as error:
-        _without_store(ctx, run or "", reason, error, traffic_only=traffic_only)
+        _without_store(wanted, error, traffic_only=traffic_only)
     else:
         click.echo(f"rolled back: {found.id}. Next: deploykit close {found.plan.number}")
+        _ask_about_database(found, database=database)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be rolled back."""
+
+    settings: Settings
+    run: str
+    environment: str
+    reason: str
+    database: bool
+
+    def require_one_way(self, service: str | None, to: str | None) -> None:
+        """A run, or a place; and these settings know the place.
+
+        Raises:
+            UsageError: It is said in two ways, or not at all.
+        """
+        if self.run and (service or self.environment or to):
+            raise UsageError("a run is of one environment already", mend="`deploykit rollback RUN`, and no place")
+        if (service or to) and not self.environment:
+            raise UsageError("which environment?", mend="add --environment")
+        if to and self.database:
+            raise UsageError("no run says which migrations", mend="`deploykit rollback RUN --database`")
+        if service and service != self.settings.service.name:
+            said = f"these settings are of the service {self.settings.service.name}, not of {service}"
+            raise UsageError(said, where=self.settings.file, mend="use the settings of that service")
+        if self.environment:
+            self.settings.environment(self.environment)
+
+    def find(self) -> Run:
+        """The run itself.
+
+        Raises:
+            UsageError: There is none, or more than one.
+            StoreError: The journal cannot be read.
+        """
+        name = self.run or self._of_place() or self._the_open_one()
+        return Run.find(self.settings, name, common.person(), patience=HURRY)
+
+    def _of_place(self) -> str:
+        from deploykit.rollback import in_charge
+
+        if not self.environment:
+            return ""
+        found = in_charge(self.settings, self.environment, patience=HURRY)
+        if not found:
+            mend = f"`deploykit rollback -e {self.environment} --to COLOUR`, the one that is live, sends traffic there"
+            raise UsageError(f"no run is under way in {self.environment}, so who is live?", mend=mend)
+        return found
+
+    def _the_open_one(self) -> str:
+        store = Store(self.settings.path(self.settings.state), patience=HURRY)
+        states = {row.run: common.state(store, row) for row in store.runs()}
+        active = [run for run, state in states.items() if state.steps and not state.sealed]
+        if len(active) != 1:
+            raise UsageError(f"which run? Under way: {', '.join(active) or 'none'}", mend="`deploykit rollback RUN`")
+        return active[0]
+
+
+def _to(wanted: _Wanted, live: Colour) -> None:
+    """Without any run: all traffic to the colour that was named, and nothing else, since nothing else is known."""
+    from deploykit.rollback import without_run
+
+    facts = without_run(wanted.settings, wanted.environment, live, common.person(), wanted.reason)
+    click.echo(f"traffic is on {live}, after {facts['seconds']} s; no run says what else there is to undo")
 
 
 def _traffic_back(found: Run, reason: str, *, database: bool) -> None:
@@ -81,7 +175,7 @@ def _traffic_back(found: Run, reason: str, *, database: bool) -> None:
     _tell(found.plan, traffic_back(found, reason, database=database))
 
 
-def _without_store(ctx: click.Context, run: str, reason: str, error: StoreError, *, traffic_only: bool) -> None:
+def _without_store(wanted: _Wanted, error: StoreError | BrokenRecordError, *, traffic_only: bool) -> None:
     """Traffic goes back all the same; what is left waits for the store.
 
     Raises:
@@ -89,10 +183,10 @@ def _without_store(ctx: click.Context, run: str, reason: str, error: StoreError,
     """
     from deploykit.rollback import planned, without_store
 
-    settings = settings_module.load(ctx.obj)
-    found = planned(settings, run)
-    click.echo(f"the journal cannot be written: {common.line(error.what)}", err=True)
-    _tell(found, without_store(settings, found, common.person(), reason))
+    found = planned(wanted.settings, wanted.run, wanted.environment)
+    click.echo(f"the journal cannot be used: {common.line(error.what)}", err=True)
+    facts = without_store(wanted.settings, found, common.person(), wanted.reason, database=wanted.database)
+    _tell(found, facts)
     if not traffic_only:
         raise RollbackIncompleteError(
             f"traffic is on {found.live.colour}, and the rest waits for the journal",
@@ -105,14 +199,15 @@ def _tell(plan: Plan, facts: Json) -> None:
     click.echo(f"traffic is on {plan.live.colour} ({plan.live.version}), after {facts['seconds']} s")
 
 
-def _the_open_one(ctx: click.Context) -> Run:
-    settings = settings_module.load(ctx.obj)
-    store = Store(settings.path(settings.state), patience=HURRY)
-    states = {row.run: common.state(store, row) for row in store.runs()}
-    active = [run for run, state in states.items() if state.steps and not state.sealed]
-    if len(active) != 1:
-        raise UsageError(f"which run? Under way: {', '.join(active) or 'none'}", mend="`deploykit rollback RUN`")
-    return Run.find(settings, active[0], common.person(), patience=HURRY)
+def _ask_about_database(found: Run, *, database: bool) -> None:
+    """What only a person decides: the migrations that the run applied are still there."""
+    steps = found.state().steps.values()
+    applied = [step.step for step in steps if step.item == "database.migrate" and step.phase is StepPhase.HAPPENED]
+    if applied and not database:
+        click.echo(
+            f"still applied: {', '.join(applied)}. They stay, unless you say otherwise, which stops traffic for it:"
+        )
+        click.echo(f"         deploykit rollback {found.plan.number} --database")
 
 
 @click.command()

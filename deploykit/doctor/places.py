@@ -32,13 +32,13 @@ def router(ports: Connections, name: str) -> Iterator[Question]:
             raise Rejected("the maintenance answer is in force", where="router", mend=mend)
         return "requests pass"
 
-    yield Question("router.weights", f"{where}.url", weights, gate=True)
+    yield Question("router.weights", where, weights, gate=True)
     yield Question("router.counts", where, counts)
-    yield Question("router.maintenance", f"{where}.maintenance_key", stopped)
+    yield Question("router.maintenance", where, stopped)
 
 
 def platform(ports: Connections, name: str) -> Iterator[Question]:
-    """Railway's token and project, and both services in the environment."""
+    """That it is set up right, and both services in the environment."""
     where = f"environments.{name}"
     yield Question("platform.project", f"{where}.platform", own(ports, "platform", "project"), gate=True)
     for colour, known in ports.environment.colours.items():

@@ -18,6 +18,7 @@ from deploykit.errors import (
     StepUnknownError,
     UsageError,
 )
+from deploykit.execution.charge import require_charge
 from deploykit.execution.checks import could_not_look, left_out
 from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
@@ -29,7 +30,6 @@ from deploykit.signoff.policy import require_approval
 
 #: The phase that asks neither freeze, clock, approval nor order.
 ROLLBACK = "rollback"
-_LOOK = "look at the system itself: it may not be as whoever is in charge by now left it"
 
 
 def run_action(run: Run, context: Context, item: Item) -> Result:
@@ -83,9 +83,10 @@ def _go(run: Run, context: Context, item: Item) -> Result:
         _try_each(run, context, item, steps, results)
     except BaseException as error:
         begun = any(name == item.id or name.startswith(f"{item.id}/") for name in run.begun())
-        if begun and any(step.moves_traffic for step in steps):
-            why = error.what if isinstance(error, DeploykitError) else str(error)
-            return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
+        if any(step.moves_traffic for step in steps):
+            if begun:
+                why = error.what if isinstance(error, DeploykitError) else str(error)
+                return_traffic(run, f"{item.id} was broken off: {type(error).__name__}: {why}")
             context.guard.stand_down()
         raise
     if steps[-1].moves_traffic:
@@ -147,6 +148,8 @@ def _run_step(run: Run, context: Context, item: Item, step: Step) -> Result:
         return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
     if not _has_happened(run, item, step):
         _require(run, context, item)
+        if step.ready is not None:
+            step.ready()
         op = _operation(run, step)
         run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=item.phase != ROLLBACK)
         failed = _effect(run, item, step, op)
@@ -268,19 +271,11 @@ def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
     """
     if item.phase == ROLLBACK:
         return
-    lost: LockedError | RolledBackError | None = None
     try:
-        run.require_lock()
-    except LockedError as error:
-        lost = LockedError(f"{step.id} landed after its lock was lost: {error.what}", where=item.id, mend=_LOOK)
-    state = run.state()
-    # This run's own rollback takes the lock by force, so what it says comes first.
-    if back := state.rolled_back or state.returned:
-        lost = RolledBackError(f"{step.id} landed after traffic went back: {back}", where=item.id, mend=_LOOK)
-    if lost is None:
-        return
-    run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
-    raise lost
+        require_charge(run, f"{step.id} landed")
+    except (LockedError, RolledBackError) as lost:
+        run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
+        raise
 
 
 def _settle(step: Step) -> Result:

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 from deploykit import report
 from deploykit.context import Context
+from deploykit.execution.charge import require_charge
 from deploykit.execution.rules import objection
 from deploykit.guard import GuardProcess
+from deploykit.journal.events import Type
 from deploykit.model import Evidence, Json
 from deploykit.providers import connect
 from deploykit.run import Run
@@ -32,6 +34,12 @@ def make_context(
     def timeline() -> tuple[Json, ...]:
         return tuple(event.model_dump(mode="json") for event in run.events())
 
+    def repeat(lost: str, effect: Callable[[], None]) -> None:
+        require_charge(run, "nothing is set again")
+        run.append(Type.DRIFT_FOUND, data={"text": lost})
+        effect()
+        require_charge(run, "what was lost was set again")
+
     context = Context(
         plan=run.plan,
         settings=run.settings,
@@ -41,8 +49,9 @@ def make_context(
         progress=progress,
         pause=pause,
         timeline=timeline,
-        incident=lambda: report.incident(run.plan, run.events(), report.own_templates(run)),
+        incident=lambda: report.with_graphs(run),
         write=run.write,
         read=run.read,
+        repeat=repeat,
     )
     return replace(context, objection=lambda: objection(run, context))

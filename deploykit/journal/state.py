@@ -213,6 +213,12 @@ def _end_phase(state: State, event: Event) -> None:
 
 def _roll_back(state: State, event: Event) -> None:
     state.rolled_back = str(event.data["reason"])
+    if event.data.get("database") or event.data.get("stop"):
+        # What an earlier rollback did not need is asked for now, so that it is looked at anew.
+        spared = [item.id for item in checklist().items("rollback") if item.id in state.items]
+        for item in spared:
+            if state.items[item].outcome is Outcome.NOT_NEEDED:
+                del state.items[item]
 
 
 def _return_traffic(state: State, event: Event) -> None:

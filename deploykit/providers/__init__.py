@@ -39,8 +39,12 @@ if TYPE_CHECKING:
 ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "http": {"httpx": "deploykit.providers.http"},
     "tls": {"tls": "deploykit.providers.tls"},
-    "router": {"envoy": "deploykit.providers.envoy"},
-    "platform": {"railway": "deploykit.providers.railway"},
+    "router": {
+        "envoy": "deploykit.providers.envoy",
+        "haproxy": "deploykit.providers.haproxy",
+        "command": "deploykit.providers.command_router",
+    },
+    "platform": {"railway": "deploykit.providers.railway", "command": "deploykit.providers.command_platform"},
     "metrics": {"datadog": "deploykit.providers.datadog"},
     "errors": {"sentry": "deploykit.providers.sentry"},
     "pager": {"pagerduty": "deploykit.providers.pagerduty"},

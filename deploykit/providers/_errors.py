@@ -107,7 +107,7 @@ _NOT_DONE = frozenset({Why.UNSENT, Why.THROTTLED})
 def _open(call: Call, fault: Fault) -> bool:
     """Whether the fault is no answer, or none that settles a change."""
     match fault.why:
-        case Why.UNSENT | Why.LATE | Why.LOST | Why.THROTTLED:
+        case Why.UNSENT | Why.LATE | Why.LOST | Why.THROTTLED | Why.ENDED:
             return True
         case Why.STATUS:
             # A success of another kind than the one that was due may be a change of another kind, too.
@@ -134,6 +134,8 @@ def _told(call: Call, fault: Fault) -> tuple[str, str]:
             told = f"too many requests, so it was not done{wait}{said}", "wait, then try again"
         case Why.STATUS:
             told = f"it answered {fault.status}{said}", _of_status(call, fault.status) or up
+        case Why.ENDED:
+            told = f"it ended with {fault.status}{said}", f"run it by hand, and look at {call.address}"
         case Why.REFUSED:
             told = f"it said no{said}", f"mend what {system} names, then try again"
         case Why.GARBLED:

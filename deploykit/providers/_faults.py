@@ -27,6 +27,8 @@ class Why(Enum):
     THROTTLED = auto()
     #: A status other than success.
     STATUS = auto()
+    #: A program that ended with something else than 0.
+    ENDED = auto()
     #: A well-formed no.
     REFUSED = auto()
     #: An answer that cannot be read or does not say what was asked.
@@ -39,7 +41,7 @@ class Fault(Exception):  # noqa: N818 - one attempt's fault; readers get an Unre
     Args:
         why: The kind.
         said: The system's or the client's own words, from outside.
-        status: The HTTP status, for `Why.STATUS`.
+        status: The HTTP status, for `Why.STATUS`; the exit code, for `Why.ENDED`.
         wait: How many seconds the system asks to wait, if it does.
         mend: What helps, where that is known better than in general.
     """

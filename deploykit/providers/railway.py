@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deploykit import redact
 from deploykit.providers._answers import listing, mapping, said, text
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import httpx
 
     from deploykit.ports import Deployment
-    from deploykit.settings import EnvironmentSettings, PlatformSettings, Settings
+    from deploykit.settings import EnvironmentSettings, Settings
+    from deploykit.settings.platform import RailwaySettings
 
 #: Seconds for the connection, and for each answer.
 TIMEOUT = 10.0
@@ -75,7 +76,7 @@ class RailwayPlatform:
         timeout: Seconds for the connection, and for each answer.
     """
 
-    def __init__(self, settings: PlatformSettings, token: str, *, plain: str = "", timeout: float = TIMEOUT) -> None:
+    def __init__(self, settings: RailwaySettings, token: str, *, plain: str = "", timeout: float = TIMEOUT) -> None:
         from gql.transport.httpx import HTTPXTransport  # noqa: PLC0415 - an extra, and slow to import
 
         # What gql logs of its own accord is whole answers, and those to `variables` are secrets.
@@ -240,7 +241,7 @@ def connect(settings: Settings, environment: EnvironmentSettings) -> RailwayPlat
     Raises:
         UsageError: The token is not there.
     """
-    platform = environment.platform
+    platform = cast("RailwaySettings", environment.platform)
     return RailwayPlatform(platform, settings.resolve(platform.token), plain=settings.model_dump_json())
 
 

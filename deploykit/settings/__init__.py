@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -18,7 +19,7 @@ from deploykit.errors import UsageError
 from deploykit.model import Record, sha256
 from deploykit.settings.contacts import ContactSettings, ContactsSettings
 from deploykit.settings.database import DatabaseSettings
-from deploykit.settings.environment import EnvironmentSettings, PlatformSettings, SmokeRequest
+from deploykit.settings.environment import EnvironmentSettings, SmokeRequest
 from deploykit.settings.metrics import MetricsSettings
 from deploykit.settings.record import LockSettings, WitnessSettings
 from deploykit.settings.rules import LimitsSettings, PersonSettings, RulesSettings, ShiftSettings, SigningSettings
@@ -43,7 +44,6 @@ __all__ = [
     "LogsSettings",
     "MetricsSettings",
     "PersonSettings",
-    "PlatformSettings",
     "Settings",
     "SmokeRequest",
     "find",
@@ -200,7 +200,14 @@ def _faults(error: ValidationError) -> str:
     """Every fault of a validation, one a line, each with its place."""
     lines = []
     for fault in error.errors(include_url=False):
-        place = ".".join(str(part) for part in fault["loc"]) or "(file)"
+        place = ".".join(_keys(fault["loc"])) or "(file)"
         what = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
         lines.append(f"{place}: {what}")
     return "\n".join(lines) if len(lines) == 1 else "\n  " + "\n  ".join(lines)
+
+
+def _keys(loc: tuple[int | str, ...]) -> Iterator[str]:
+    """The keys of a place, without the kind that pydantic puts behind a section which has several."""
+    for before, part in pairwise(("", *loc)):
+        if before not in {"router", "platform"} or part not in {"envoy", "haproxy", "railway", "command"}:
+            yield str(part)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from deploykit.model import Colour, Record
 from deploykit.settings.database import DatabaseSettings
 from deploykit.settings.edge import CorsSettings, RateLimitSettings, StagingSettings, TlsSettings, VariableSettings
-from deploykit.settings.types import Seconds, Secret, Url, Zone
+from deploykit.settings.platform import PlatformSettings
+from deploykit.settings.router import RouterSettings
+from deploykit.settings.types import Seconds, Url, Zone
 
 
 class ColourSettings(Record):
@@ -18,29 +20,6 @@ class ColourSettings(Record):
 
     url: Url
     platform_service: str
-
-
-class RouterSettings(Record):
-    """The router that splits traffic."""
-
-    kind: Literal["envoy"] = "envoy"
-    url: Url
-    runtime_prefix: str = "routing.traffic_split"
-    #: The runtime's key that turns the maintenance answer on: the percentage of requests that meet it.
-    maintenance_key: str = "routing.maintenance"
-    #: How long a request that was under way when the weights changed may still land.
-    late: Seconds = 2.0
-
-
-class PlatformSettings(Record):
-    """The platform that runs the copies."""
-
-    kind: Literal["railway"] = "railway"
-    url: Url = "https://backboard.railway.com/graphql/v2"
-    project: str
-    environment: str
-    token: Secret
-    deploy_timeout: Seconds = 900.0
 
 
 class HealthSettings(Record):

