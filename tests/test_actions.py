@@ -419,8 +419,9 @@ def test_the_counted_share_may_differ_by_chance_and_no_more(
 def test_a_step_is_held_until_enough_requests_were_counted_to_show_where_they_go(
     world: World, context: Context
 ) -> None:
-    world.rate = 50
-    step = Traffic(context).steps()[0]
+    world.rate = 10
+    patient = context.plan.model_copy(update={"hold_limit_seconds": 6000.0})
+    step = Traffic(replace(context, plan=patient)).steps()[0]
     step.do("op")
     result = step.settle()
     assert result.outcome is Outcome.PASS
