@@ -19,7 +19,7 @@ from deploykit.journal.state import State, Status
 from deploykit.journal.store import stored
 from deploykit.model import Evidence, Json, Outcome, Result, sha256
 from deploykit.run import Run
-from deploykit.signoff import policy, ssh
+from deploykit.signoff import gate, ssh
 
 #: The rule that closing enforces.
 DOCUMENTED = "rule.documented"
@@ -39,7 +39,7 @@ def export(run: Run) -> None:
         "journal.jsonl": b"".join(event.line + b"\n" for event in events),
         "settings.toml": _settings(run),
         "checklist.toml": checklist.text().encode(),
-        "allowed_signers": policy.allowed_signers(run).read_bytes(),
+        "allowed_signers": gate.allowed_signers(run).read_bytes(),
         **_points(run),
         "report.html": report.render(run),
     }
@@ -149,7 +149,7 @@ def _sealing_key(run: Run) -> Path:
     key = run.settings.signing.key
     if key is None:
         raise UsageError("there is no key to seal with", where="[signing] key", mend="name the operator's key there")
-    ssh.principal_of_key(run.settings.path(key), policy.allowed_signers(run))
+    ssh.principal_of_key(run.settings.path(key), gate.allowed_signers(run))
     return run.settings.path(key)
 
 

@@ -17,7 +17,7 @@ from deploykit.model import Arm, Colour, Plan, canonical, now, sha256
 from deploykit.providers import connect
 from deploykit.run import Run, new_id
 from deploykit.settings import EnvironmentSettings, Settings
-from deploykit.signoff.policy import PLAN_SIGNATURE, sign_plan
+from deploykit.signoff.kept import PLAN_SIGNATURE, sign_plan
 
 #: Where the frozen notebooks and the person's copies lie in a run's folder.
 FROZEN, WORK = "frozen", "work"

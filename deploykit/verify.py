@@ -14,21 +14,15 @@ from deploykit.archive import HEAD, SEAL, SUMS, files
 from deploykit.errors import BrokenRecordError, DeploykitError
 from deploykit.journal import chain, witness
 from deploykit.journal.events import Event, Head, Type
+from deploykit.journal.state import State
 from deploykit.model import DecisionKind, Plan, Record, sha256
 from deploykit.run import read_plan
 from deploykit.settings import PersonSettings
-from deploykit.signoff import policy, rules, ssh
+from deploykit.signoff import kept, rules, ssh
 from deploykit.signoff.statement import LOCK, PLAN
 
 #: What may come after the seal in a journal that went on.
 _AFTER_SEAL = {Type.WITNESS_GIVEN, Type.NOTE_WRITTEN, Type.LOCK_RELEASED}
-#: What a person can have signed behind an event of each type.
-_SAYS = {
-    Type.DECISION_MADE: {DecisionKind.SIGNED, DecisionKind.REFUSED, DecisionKind.OVERRIDDEN},
-    Type.STEP_HAPPENED: {DecisionKind.HAPPENED},
-    Type.STEP_REJECTED: {DecisionKind.DID_NOT},
-    Type.LOCK_BROKEN: {DecisionKind.BROKEN},
-}
 #: Phases whose actions do not change production, or bring it back.
 _UNAPPROVED = ("prepare.", "rollback.")
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\r\n]+)")
@@ -171,7 +165,7 @@ def _sums(data: bytes) -> dict[str, str]:
 
 def _plan(archive: _Folder) -> None:
     archive.plan = read_plan(archive.path)
-    if archive.read("plan.json") != policy.plan_bytes(archive.plan):
+    if archive.read("plan.json") != kept.plan_bytes(archive.plan):
         raise BrokenRecordError("not in canonical form", where="plan.json")
 
 
@@ -196,10 +190,10 @@ def _opening(archive: _Folder) -> None:
         raise BrokenRecordError("is not the plan that the run was opened with", where="plan.json")
     if sha256(archive.read("settings.toml")) != plan.settings:
         archive.warnings.append("settings.toml: not the bytes that the plan names; changed since, or a secret masked")
-    if not (archive.path / policy.PLAN_SIGNATURE).is_file():
+    if not (archive.path / kept.PLAN_SIGNATURE).is_file():
         archive.warnings.append("plan.json: not signed by its operator")
         return
-    signature = archive.read(policy.PLAN_SIGNATURE)
+    signature = archive.read(kept.PLAN_SIGNATURE)
     at = datetime.fromisoformat(first.at)
     ssh.verify(archive.read("plan.json"), signature, plan.operator, ssh.Namespace.PLAN, archive.signers, at)
 
@@ -245,28 +239,24 @@ def _evidence(archive: _Folder) -> None:
 
 
 def _decisions(archive: _Folder) -> None:
-    used: set[str] = set()
+    """Each decision, held against the same rules as when it was made, and the journal as it was then."""
+    state = State()
     for event in archive.events:
         what = f"decision on {event.step or event.item or LOCK}"
-        archive.attempt(what, lambda event=event: _decision(archive, event, used))  # type: ignore[misc] # likewise
+        archive.attempt(what, lambda event=event: _decision(archive, event, state))  # type: ignore[misc] # likewise
+        state.add(event)
 
 
-def _decision(archive: _Folder, event: Event, used: set[str]) -> None:
-    """One decision, held against the same rules as when it was made."""
+def _decision(archive: _Folder, event: Event, before: State) -> None:
     decision = rules.decision(event)
     if decision is None:
+        if event.type is Type.DECISION_REVOKED:
+            raise BrokenRecordError("nobody signed that it is revoked", where=f"line {event.seq}")
         return
-    if decision.kind not in _SAYS.get(event.type, ()):
-        raise BrokenRecordError(f"{event.type} cannot rest on {decision.kind}", where=f"line {event.seq}")
-    statement = policy.load(archive.path, decision.statement)
-    signature = policy.load_signature(archive.path, decision.statement)
-    at, before = datetime.fromisoformat(event.at), archive.events[: event.seq - 1]
-    ssh.verify(statement.data, signature, decision.signer, statement.namespace, archive.signers, at)
-    if statement.decision != decision:
-        raise BrokenRecordError("the journal says otherwise than the signed statement", where=f"line {event.seq}")
-    rules.check(statement, archive.known_plan(), _people(archive), at)
-    rules.check_history(statement, before, used)
-    used.add(statement.predicate.nonce)
+    at, plan = datetime.fromisoformat(event.at), archive.known_plan()
+    statement = kept.proved(archive.path, decision, archive.signers, at)
+    rules.check(statement, plan, _people(archive), at)
+    rules.check_history(statement, plan, before, archive.events, at)
 
 
 def _approval(archive: _Folder) -> None:

@@ -104,7 +104,7 @@ def _freeze(run: Run) -> Json:
 
 def _waiting_for(run: Run) -> str:
     """Who is waited for, where the plan is not approved."""
-    from deploykit.signoff.policy import require_approval
+    from deploykit.signoff.gate import require_approval
 
     if run.state().started:
         return ""

@@ -18,13 +18,17 @@ from deploykit.errors import (
     StepUnknownError,
 )
 from deploykit.execution.checks import could_not_look, left_out
+from deploykit.execution.figures import joined
 from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
+from deploykit.journal.state import Step as StepState
 from deploykit.journal.state import StepPhase
-from deploykit.model import Answer, Evidence, Outcome, Result, Table, canonical, joined, worst
+from deploykit.journal.words import BY_PERSON
+from deploykit.model import Answer, Evidence, Outcome, Result, Table, canonical, worst
 from deploykit.rollback import return_traffic, traffic_back
 from deploykit.run import Run
-from deploykit.signoff.policy import require_approval
+from deploykit.signoff import gate
+from deploykit.signoff.gate import require_approval
 
 #: The phase that asks neither freeze, clock, approval nor order.
 ROLLBACK = "rollback"
@@ -45,7 +49,7 @@ def run_action(run: Run, context: Context, item: Item) -> Result:
     """
     state = run.state()
     ended = item.id in state.items and item.phase != "rollback" and (state.returned or state.rolled_back)
-    if not (state.opens(item.id) or ended):
+    if not (gate.opens(run, item.id) or ended):
         spared = left_out(run, item)
         if spared is not None:
             if item.production:
@@ -160,9 +164,13 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
         StepUnknownError: Nobody can tell; a person has to look and resolve it.
     """
     known = run.state().steps.get(step.id)
-    if known is None or known.phase is StepPhase.REJECTED:
+    if known is None:
+        return False
+    if known.phase is StepPhase.REJECTED:
+        _require_word(run, known)
         return False
     if known.phase is StepPhase.HAPPENED:
+        _require_word(run, known)
         return True
     if step.probe is Unseen.REPEAT:
         return False
@@ -177,6 +185,16 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
     kind = Type.STEP_HAPPENED if found else Type.STEP_REJECTED
     run.append(kind, item=item.id, step=step.id, op=known.op, data={"by": "probe"})
     return found
+
+
+def _require_word(run: Run, known: StepState) -> None:
+    """Where a person said how it ended, their signature is proved again; a row that claims it settles nothing.
+
+    Raises:
+        BrokenRecordError, RefusedError: It does not hold.
+    """
+    if known.data.get("by") == BY_PERSON:
+        gate.require(run, run.events()[known.seq - 1])
 
 
 def _probed(step: Step) -> tuple[bool | None, str]:
@@ -203,19 +221,15 @@ def _require(run: Run, context: Context, item: Item) -> None:
     for before in checklist().items(item.phase):
         if before.id == item.id:
             break
-        if not state.opens(before.id):
+        why = gate.shut(run, before.id)
+        if why:
             raise NotPassedError(
-                f"{before.id} comes first, and is {_outcome(run, before.id)}",
+                f"{before.id} comes first, and is {why}",
                 where=item.id,
                 mend=f"run {before.id} and mend what it says",
             )
     if item.production:
         require_rules(run, context)
-
-
-def _outcome(run: Run, item: str) -> str:
-    settled = run.state().items.get(item)
-    return settled.outcome.value if settled else "not done yet"
 
 
 def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
@@ -306,9 +320,9 @@ def _summed_up(run: Run, item: Item, steps: tuple[Step, ...], results: list[Resu
 
 
 def _raise_unless_passed(run: Run, result: Result) -> None:
-    state = run.state()
-    if state.opens(result.item):
+    if gate.opens(run, result.item):
         return
+    state = run.state()
     kind: type[NotPassedError] = NotPassedError
     if state.rolled_back:
         kind = RolledBackError

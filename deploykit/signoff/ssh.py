@@ -24,8 +24,11 @@ class Namespace(StrEnum):
     APPROVAL = "deploykit-approval"
     ATTESTATION = "deploykit-attestation"
     RESOLUTION = "deploykit-resolution"
+    REVOCATION = "deploykit-revocation"
+    REVIEW = "deploykit-review"
     LOCK = "deploykit-lock"
     SEAL = "deploykit-seal"
+    ADDENDUM = "deploykit-addendum"
 
 
 def sign(data: bytes, key: Path, namespace: str, *, asking: bool = True) -> bytes:

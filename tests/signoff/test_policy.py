@@ -12,12 +12,14 @@ from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Us
 from deploykit.journal.events import Head, Type
 from deploykit.model import DecisionKind, Evidence, Outcome, canonical, now
 from deploykit.run import Run
-from deploykit.signoff import policy, rules, ssh
-from deploykit.signoff.policy import accept, decide, require_approval
+from deploykit.signoff import gate, kept, rules, ssh
+from deploykit.signoff.gate import require_approval
+from deploykit.signoff.policy import accept, decide
 from deploykit.signoff.statement import PLAN, Choice, Statement, make
 from tests.signoff.team import Team, settle
 
 SIGNED, REFUSED, OVERRIDDEN = DecisionKind.SIGNED, DecisionKind.REFUSED, DecisionKind.OVERRIDDEN
+REVOKED, REVIEWED = DecisionKind.REVOKED, DecisionKind.REVIEWED
 
 
 @pytest.fixture
@@ -130,13 +132,6 @@ def test_a_statement_is_used_once(run: Run, team: Team) -> None:
         submit(run, team, data)
 
 
-def test_a_used_nonce_does_not_come_back_in_another_statement(run: Run, team: Team) -> None:
-    first = statement(run)
-    submit(run, team, first.data)
-    with pytest.raises(RefusedError, match="used before"):
-        submit(run, team, altered(first, comment="again"))
-
-
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -167,9 +162,9 @@ def test_an_approval_of_another_plan_is_refused(run: Run, team: Team) -> None:
 def test_an_approval_of_another_run_does_not_carry_over(run: Run, team: Team) -> None:
     with team.run() as other:
         made = decide(other, PLAN, SIGNED, key=team.key("ann"))
-        signature = policy.load_signature(other.folder, made.statement)
+        signature = kept.load_signature(other.folder, made.statement)
         with pytest.raises(RefusedError, match="for another run"):
-            accept(run, policy.load(other.folder, made.statement).data, signature)
+            accept(run, kept.load(other.folder, made.statement).data, signature)
 
 
 def test_a_signature_for_another_purpose_does_not_approve(run: Run, team: Team) -> None:
@@ -204,7 +199,7 @@ def test_a_statement_in_another_spelling_is_refused(run: Run, team: Team) -> Non
 
 def _expire(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     late = now() + timedelta(days=2)
-    monkeypatch.setattr(policy, "now", lambda: late)
+    monkeypatch.setattr(gate, "now", lambda: late)
 
 
 def _swap_statement(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,11 +244,11 @@ def _contradict(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lose_operators_signature(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    (run.folder / policy.PLAN_SIGNATURE).unlink()
+    (run.folder / kept.PLAN_SIGNATURE).unlink()
 
 
 def _claim_another_operator(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    (run.folder / policy.PLAN_SIGNATURE).write_bytes(policy.sign_plan(run.plan, team.key("ann")))
+    (run.folder / kept.PLAN_SIGNATURE).write_bytes(kept.sign_plan(run.plan, team.key("ann")))
 
 
 @pytest.mark.parametrize(
@@ -284,10 +279,10 @@ def test_an_approval_is_proved_again_when_it_is_used(
 def test_an_attestation_is_bound_to_the_evidence_shown_and_the_operator_may_give_it(run: Run, team: Team) -> None:
     settle(run, "finish.issues", Outcome.INCONCLUSIVE, Evidence(facts={"notes": 3}))
     made = decide(run, "finish.issues", SIGNED, key=team.key("olga"))
-    shown = policy.load(run.folder, made.statement)
+    shown = kept.load(run.folder, made.statement)
     assert shown.namespace is ssh.Namespace.ATTESTATION
     assert shown.predicate.evidence == (run.state().items["finish.issues"].evidence,)
-    assert shown.subject[1].digest.sha256 == run.state().items["finish.issues"].evidence
+    assert shown.shown[0] == run.state().items["finish.issues"].evidence
 
 
 def test_evidence_that_changed_since_it_was_shown_voids_the_signature(run: Run, team: Team) -> None:
@@ -347,18 +342,42 @@ def test_the_operators_signature_on_the_plan_holds(run: Run, team: Team) -> None
 
 def test_a_decision_is_taken_back_until_it_is_used(run: Run, team: Team) -> None:
     decide(run, PLAN, SIGNED, key=team.key("ann"))
-    policy.revoke(run, PLAN, reason="wrong release")
+    made = decide(run, PLAN, REVOKED, key=team.key("ann"), comment="wrong release")
+    event = run.events()[-1]
+    assert (event.type, event.item, event.actor.id) == (Type.DECISION_REVOKED, PLAN, "ann@example.com")
+    assert kept.load(run.folder, made.statement).namespace is ssh.Namespace.REVOCATION
     with pytest.raises(Waiting):
         require_approval(run)
     with pytest.raises(UsageError, match="no decision on plan"):
-        policy.revoke(run, PLAN, reason="again")
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="again")
     decide(run, PLAN, SIGNED, key=team.key("ann"))
     run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
     with pytest.raises(RefusedError, match=r"it was used: step\.intended"):
-        policy.revoke(run, PLAN, reason="too late")
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="too late")
+
+
+def test_what_another_phase_did_does_not_use_a_decision_on_an_item(run: Run, team: Team) -> None:
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE)
+    decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
+    decide(run, "finish.issues", REVOKED, key=team.key("olga"), comment="there is one more")
+    assert not run.state().opens("finish.issues")
+    decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    run.append(Type.PHASE_ENDED, item="finish", data={"result": "passed"})
+    with pytest.raises(RefusedError, match=r"it was used: phase\.ended"):
+        decide(run, "finish.issues", REVOKED, key=team.key("olga"), comment="too late")
+
+
+def test_only_who_made_a_decision_takes_it_back_and_says_why(run: Run, team: Team) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    with pytest.raises(RefusedError, match=r"dev@example\.com did not make this decision"):
+        decide(run, PLAN, REVOKED, key=team.key("dev"), comment="no")
+    with pytest.raises(RefusedError, match="without a reason"):
+        decide(run, PLAN, REVOKED, key=team.key("ann"))
+    assert require_approval(run).signer == "ann@example.com"
 
 
 def test_a_refusal_is_not_taken_back(run: Run, team: Team) -> None:
     decide(run, PLAN, REFUSED, key=team.key("ann"), comment="no")
     with pytest.raises(RefusedError, match="a refusal stays"):
-        policy.revoke(run, PLAN, reason="oh well")
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="oh well")
