@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from deploykit import redact
+from deploykit import addenda, redact
 from deploykit.checklist import checklist
 from deploykit.errors import RefusedError, UsageError
 from deploykit.journal import clock
@@ -17,6 +17,7 @@ from deploykit.journal.locks import require_breakable
 from deploykit.journal.words import BY_PERSON
 from deploykit.model import Decision, DecisionKind, Json, now
 from deploykit.run import Run
+from deploykit.seal import sealing_key
 from deploykit.signoff import glass, kept, rules, ssh
 from deploykit.signoff.gate import allowed_signers, require_same_plan
 from deploykit.signoff.statement import LOCK, PLAN, Choice, Statement, make
@@ -67,7 +68,9 @@ def prepare(run: Run, choice: Choice, seen: str | None = None) -> Statement:
         said = f"the evidence of {choice.item} changed since it was shown"
         raise RefusedError(said, where="sign-off", mend="look again, and sign again")
     valid = signing.valid(choice.kind)
-    statement = make(run.plan, events[-1].head, choice, shown, valid, signing.sign_within)
+    # What comes after the seal is not in the archive, and could not be found there.
+    last = next((event for event in events if event.type is Type.RUN_SEALED), events[-1])
+    statement = make(run.plan, last.head, choice, shown, valid, signing.sign_within)
     _check(run, statement)
     return statement
 
@@ -108,12 +111,21 @@ def accept(run: Run, statement: bytes, signature: bytes, *, item: str | None = N
     ssh.verify(parsed.data, signature, said.signer, parsed.namespace, allowed_signers(run))
     _check(run, parsed)
     decision = parsed.decision
-    for name, data in zip(kept.names(decision.statement), (statement, signature), strict=True):
-        run.write(name, data)
+    _keep(run, decision, statement, signature)
     _record(run, decision)
     if decision.kind is DecisionKind.OVERRIDDEN:
         glass.alert(run, decision)
     return decision
+
+
+def _keep(run: Run, decision: Decision, statement: bytes, signature: bytes) -> None:
+    """The exact bytes, before the word on them; after the seal in an addendum."""
+    if run.state().sealed:
+        more = {addenda.STATEMENT: statement, addenda.SIGNATURE: signature}
+        addenda.add(run, f"{decision.item} reviewed by {decision.signer}: {decision.comment}", sealing_key(run), more)
+        return
+    for name, data in zip(kept.names(decision.statement), (statement, signature), strict=True):
+        run.write(name, data)
 
 
 def _record(run: Run, decision: Decision) -> None:
