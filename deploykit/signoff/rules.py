@@ -14,7 +14,7 @@ from deploykit.journal.words import BY_PERSON
 from deploykit.model import Decision, DecisionKind, Outcome, Plan, sha256
 from deploykit.settings import PersonSettings
 from deploykit.signoff.ssh import Namespace
-from deploykit.signoff.statement import LOCK, PLAN, Statement
+from deploykit.signoff.statement import LOCK, PLAN, Statement, namespace
 
 APPROVER = "approver"
 #: Keys that the demo makes on the spot prove nobody; their principals end so, and no real plan takes them.
@@ -218,6 +218,13 @@ def approvers(plan: Plan, people: People) -> tuple[str, ...]:
     """The principals who may approve this plan."""
     team = {person.principal for person in people.values() if not _is_demo(person.principal, plan)}
     return tuple(sorted(signer for signer in team if not _objection(signer, plan, people)))
+
+
+def signers(plan: Plan, people: People, item: str) -> tuple[str, ...]:
+    """The principals who may sign an item: approve it, or attest what was gathered."""
+    if namespace(item, DecisionKind.SIGNED) is Namespace.APPROVAL:
+        return approvers(plan, people)
+    return tuple(sorted(person.principal for person in people.values() if not _is_demo(person.principal, plan)))
 
 
 def _is_demo(signer: str, plan: Plan) -> bool:

@@ -228,8 +228,9 @@ def test_status_in_json_has_a_pinned_shape(world: World, run: Run, call: Call) -
     run.intend(item="blue-green.traffic", step="blue-green.traffic/10", op="o", data={})
     said = json.loads(call("status", "1", "--json").stdout)
     assert list(said) == [
-        "run", "number", "release", "status", "sealed", "waiting_for", "to_sign", "rolled_back", "returned",
-        "unknown", "lock", "freeze", "progress", "notebooks", "weights", "guard", "items", "decisions",
+        "run", "number", "release", "status", "sealed", "waiting_for", "to_sign", "who", "to_review", "void",
+        "rolled_back", "returned", "unknown", "lock", "freeze", "progress", "notebooks", "weights", "guard", "items",
+        "decisions",
     ]  # fmt: skip
     assert (said["run"], said["number"], said["status"], said["sealed"]) == (run.id, 1, "open", False)
     assert said["unknown"] == ["blue-green.traffic/10"]
