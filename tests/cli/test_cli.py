@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from deploykit import archive, cli, runner
 from deploykit.checklist import checklist
@@ -36,27 +36,6 @@ def run(world: World) -> Run:
 
 
 Call = Callable[..., Result]
-
-
-@pytest.fixture
-def call(world: World, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Types a command as `main` does, in this process."""
-
-    def typed(*words: str) -> Result:
-        def main() -> None:
-            monkeypatch.setattr(sys, "argv", ["deploykit", "--settings", str(world.settings_file), *words])
-            cli.main()
-
-        runner = CliRunner()
-        with runner.isolation() as (out, err, _):
-            code: Any = 0
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code
-            return Result(runner, out.getvalue(), err.getvalue(), out.getvalue(), None, code or 0, None)
-
-    return typed
 
 
 # --- usage

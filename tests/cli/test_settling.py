@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from deploykit import cli, runner
+from deploykit import runner
 from deploykit.errors import Exit
 from deploykit.journal import clock, spool, store, witness
 from deploykit.journal.events import Type
@@ -29,24 +27,6 @@ Call = Callable[..., Result]
 @pytest.fixture
 def run(world: World) -> Run:
     return world.plan()
-
-
-@pytest.fixture
-def call(world: World, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Types a command as `main` does, in this process."""
-
-    def typed(*words: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["deploykit", "--settings", str(world.settings_file), *words])
-        typist = CliRunner()
-        with typist.isolation() as (out, err, _):
-            code: Any = 0
-            try:
-                cli.main()
-            except SystemExit as end:
-                code = end.code
-            return Result(typist, out.getvalue(), err.getvalue(), out.getvalue(), None, code or 0, None)
-
-    return typed
 
 
 def unseen(run: Run) -> None:
