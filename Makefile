@@ -17,7 +17,7 @@ ifneq ($(shell $(BIN)/python -c pass 2>/dev/null && cat $(LOCKED) 2>/dev/null),$
 STALE := stale
 endif
 
-.PHONY: help setup demo test long lint check lock bench clean stale
+.PHONY: help setup demo test long cover lint check lock bench clean stale
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -29,12 +29,15 @@ demo: $(READY) ## a deployment from beginning to end on this machine
 
 # Tests mostly wait, so four at once. Those with a sandbox or a browser come after and alone, for they look at the clock.
 # Exit code 5 is "no test": ARGS may leave one of the two without any.
-test: lint ## lint, then every test with coverage
-	@$(RUN) pytest --cov --cov-report= -q -n 4 -m "not browser and not sandbox" $(ARGS) || [ $$? -eq 5 ]
-	@$(RUN) pytest --cov --cov-append --cov-report=term:skip-covered -m "(browser or sandbox) and not long" $(ARGS) || [ $$? -eq 5 ]
+test: lint ## lint, then every test
+	@$(RUN) pytest -q -n 4 -m "not browser and not sandbox" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -m "(browser or sandbox) and not long" $(ARGS) || [ $$? -eq 5 ]
 
 long: $(READY) ## the demo's other scenarios, one after the other
 	@$(RUN) pytest -m long $(ARGS)
+
+cover: $(READY) ## what the tests without browser and sandbox reach; it slows them down by half
+	@$(RUN) pytest --cov --cov-report=term:skip-covered -q -n 4 -m "not browser and not sandbox" $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the import contracts
 	@$(RUN) ruff check

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from deploykit import settings as settings_module
@@ -23,6 +24,8 @@ _DEFAULTS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": 10},
 }
+#: Seconds that the server has to end in.
+_ENDS_WITHIN = 10.0
 
 
 def next_notebook(run: Run) -> str:
@@ -67,6 +70,8 @@ def serve(run: Run, *, port: int = 0, browser: bool = True) -> int:
             "ServerApp.root_dir": str(run.folder / WORK),
             "ServerApp.open_browser": browser,
             "LabApp.default_url": f"/lab/tree/{next_notebook(run)}",
+            # What was open in another run, or in one's own JupyterLab, is not opened here.
+            "LabApp.workspaces_dir": str(Path(scratch) / "workspaces"),
             "KernelManager.transport": "ipc",
         }
         if os.geteuid() == 0:
@@ -74,6 +79,14 @@ def serve(run: Run, *, port: int = 0, browser: bool = True) -> int:
         arguments = [f"--{name}={value}" for name, value in options.items()]
         with subprocess.Popen([program, *arguments], env=environment) as server:
             # Whoever ends us means the server; at a terminal it hears Ctrl-C itself, and asks once more.
-            signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+            signal.signal(signal.SIGTERM, lambda *_: _end(server))
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return server.wait()
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ask it to end; one that closed everything may still wait for a thread of its own, for ever."""
+    server.terminate()
+    last = threading.Timer(_ENDS_WITHIN, server.kill)
+    last.daemon = True
+    last.start()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.standins import StandIns
     from tests.world import World
 
+pytest.register_assert_rewrite("tests.kills.matrix", "tests.kills.kernels", "tests.world")
+
 #: Set in CI: a browser test that would be skipped fails instead.
 REQUIRE_BROWSER = "DEPLOYKIT_REQUIRE_BROWSER"
 

@@ -11,6 +11,7 @@ from typing import Any
 from deploykit.providers._answers import parse, said
 from deploykit.providers._deadline import within
 from deploykit.providers._faults import Fault, Why, of_client
+from deploykit.providers._trust import trusted
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Rest:
         # A connection each, since an idle one may die just now; and no cookie of one answer in the next question.
         self._client = httpx.Client(
             base_url=url.rstrip("/"),
+            verify=trusted(),
             follow_redirects=False,
             limits=httpx.Limits(max_keepalive_connections=0),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),

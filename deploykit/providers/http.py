@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from deploykit.providers._answers import parse
 from deploykit.providers._errors import Call, attempt
 from deploykit.providers._faults import Fault, Why, of_client
+from deploykit.providers._trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ class HttpxHttp:
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         # A connection each: an idle one may die just now, and connecting belongs to what a user waits for.
         self._client = httpx.Client(
+            verify=trusted(),
             follow_redirects=False,
             limits=httpx.Limits(max_keepalive_connections=0),
             cookies=cookies,

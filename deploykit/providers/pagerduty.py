@@ -20,6 +20,7 @@ from deploykit.providers._deadline import within
 from deploykit.providers._errors import Call, attempt, worded
 from deploykit.providers._faults import Fault, Why, of_client, seconds, words
 from deploykit.providers._needed import needed
+from deploykit.providers._trust import trusted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,14 +53,13 @@ class PagerdutyPager:
         import pagerduty  # noqa: PLC0415 - an extra, and slow to import
         from httpx2 import Limits  # noqa: PLC0415 - what the client rests on
 
-        trust: dict[str, Any] = {"verify": ssl.create_default_context(cafile=ca)} if ca else {}
         # A connection each: an idle one may die just now, and whether a change happened would not be known.
         self._client = pagerduty.RestApiV2Client(
             token,
             default_from=settings.sender,
             base_url=settings.url,
             limits=Limits(max_keepalive_connections=0),
-            **trust,
+            verify=trusted(ca),
         )
         # Its own retry waits for a limit as often as it takes; `attempt` is the one that asks again.
         self._client.max_network_attempts = 0

@@ -64,7 +64,10 @@ def jupyter(command: list[str], environment: dict[str, str], cwd: Path) -> Itera
             yield address
         finally:
             server.terminate()
-            server.communicate()
+            try:
+                server.communicate(timeout=20)
+            except subprocess.TimeoutExpired:  # it closed everything, and waits for a thread of its own for ever
+                server.kill()
 
 
 def listens(address: str) -> bool:

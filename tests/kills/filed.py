@@ -52,6 +52,8 @@ POINTS = {
     "after the result": (Type.ITEM_SETTLED, "after"),
 }
 ACTIONS = [item for item in checklist().item if item.kind is Kind.ACTION]
+#: Bytes of a line that acknowledges an event. They divide a page of memory, where a kill can tear a write in two.
+LINE = 128
 #: What a forked process adds to the exit code of a deliberate error, to tell it from a fault of the test.
 ENDED = 100
 #: Tells a process that it is in such a world, and where it is to be killed.
@@ -154,6 +156,10 @@ def environment(home: Path, aim: Aim | None, *, real: bool = False) -> dict[str,
     }
 
 
+def _line(event: Event) -> str:
+    return f"{event.run} {event.seq} {event.hash}"
+
+
 def _acknowledging(
     append: Callable[..., Event], acknowledged: Path, aimed: Callable[[], Aim | None]
 ) -> Callable[..., Event]:
@@ -170,7 +176,7 @@ def _acknowledging(
         die_if_met(draft, "before")
         event = append(store, draft, *rest, **named)
         with acknowledged.open("ab", buffering=0) as stream:
-            stream.write(f"{event.run} {event.seq} {event.hash}\n".encode())
+            stream.write(_line(event).ljust(LINE - 1).encode() + b"\n")
         die_if_met(draft, "after")
         return event
 
@@ -240,9 +246,9 @@ class Filed:
     def lost(self) -> list[str]:
         """Events that were acknowledged, and that the journal does not have. Its chain is checked on the way."""
         run = self.run()
-        kept = {f"{event.run} {event.seq} {event.hash}" for event in run.events()}
+        kept = {_line(event) for event in run.events()}
         run.store.close()
-        known = (self.home / "acknowledged").read_text().splitlines()
+        known = (line.rstrip() for line in (self.home / "acknowledged").read_text().splitlines())
         return [line for line in known if line.startswith(self.id) and line not in kept]
 
     def save(self, snapshot: Path) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full at each write in turn: no effect without its intent, a clear word, and it goes on with room."""
+"""A disk that is full, or read-only, at each write in turn: no effect without intent, a clear word, on with room."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import resource
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from deploykit.errors import Exit
 from deploykit.journal.events import Type
-from deploykit.journal.store import FILE
+from deploykit.journal.store import _READING, FILE, Store
 from tests.kills.filed import ENDED, REPEATABLE, Filed, fork, planned
 from tests.world import LIVE
 
@@ -54,6 +55,27 @@ def test_a_journal_that_cannot_grow(team_folder: Path, tmp_path: Path, pages: in
 
         def work() -> None:
             small(filed, pages * PAGE)
+            filed.perform(filed.run())
+
+        code = os.waitstatus_to_exitcode(fork(work))
+        assert code in {ENDED + Exit.FAILED, ENDED + Exit.HELD, ENDED + Exit.ROLLED_BACK}
+        goes_on(filed)
+
+
+@pytest.mark.parametrize("number", [*range(1, 6), *range(12, 84, 12)])
+def test_a_store_that_turns_read_only_at_a_write(team_folder: Path, tmp_path: Path, number: int) -> None:
+    with planned(team_folder, tmp_path / "team") as filed:
+
+        def work() -> None:
+            asked, begin = [], Store._begin
+
+            def begun(store: Store, connection: sa.Connection) -> None:
+                if not connection.get_execution_options().get(_READING, False):
+                    asked.append(1)
+                    connection.exec_driver_sql(f"PRAGMA query_only = {len(asked) >= number:d}")
+                begin(store, connection)
+
+            Store._begin = begun  # type: ignore[assignment, method-assign]  # in this process alone
             filed.perform(filed.run())
 
         code = os.waitstatus_to_exitcode(fork(work))
