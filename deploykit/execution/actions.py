@@ -23,6 +23,7 @@ from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
 from deploykit.journal.state import Step as StepState
 from deploykit.journal.state import StepPhase
+from deploykit.journal.store import Known
 from deploykit.journal.words import BY_PERSON
 from deploykit.model import Answer, Evidence, Outcome, Result, Table, canonical, worst
 from deploykit.rollback import return_traffic, traffic_back
@@ -131,9 +132,9 @@ def _run_step(run: Run, context: Context, item: Item, step: Step) -> Result:
     if step.moves_traffic and returned:
         return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
     if not _has_happened(run, item, step):
-        _require(run, context, item)
+        known = _require(run, context, item)
         op = _operation(run, step)
-        run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=item.phase != ROLLBACK)
+        run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=known is not None, known=known)
         failed = _effect(run, item, step, op)
         if failed is not None:
             return _record(run, item, step, failed)
@@ -205,11 +206,14 @@ def _probed(step: Step) -> tuple[bool | None, str]:
         return None, error.what
 
 
-def _require(run: Run, context: Context, item: Item) -> None:
-    """What must hold at the moment of a forward effect. A rollback asks for nothing."""
+def _require(run: Run, context: Context, item: Item) -> Known | None:
+    """What must hold at the moment of a forward effect; returns what of the journal it rests on.
+
+    A rollback asks for nothing, and rests on nothing.
+    """
     if item.phase == ROLLBACK:
-        return
-    state = run.state()
+        return None
+    known, state = Known(run.events()[-1].seq, gate.takes_back), run.state()
     if state.rolled_back or state.returned:
         raise RolledBackError(
             f"traffic went back to live: {state.rolled_back or state.returned}",
@@ -230,6 +234,7 @@ def _require(run: Run, context: Context, item: Item) -> None:
             )
     if item.production:
         require_rules(run, context)
+    return known
 
 
 def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Waiting
 from deploykit.journal import clock
-from deploykit.journal.events import Event
-from deploykit.model import Decision, now
+from deploykit.journal.events import Event, Type
+from deploykit.model import Decision, DecisionKind, now
 from deploykit.run import Run, read_plan
 from deploykit.signoff import kept, rules, ssh
 from deploykit.signoff.ssh import Namespace
@@ -40,6 +40,12 @@ def shut(run: Run, item: str) -> str:
     except DeploykitError as error:
         return f"{why}; the decision on it does not hold: {error.what}"
     return ""
+
+
+def takes_back(event: Event) -> bool:
+    """Whether an event takes away what an action was about to begin on: a decision revoked, or a refusal."""
+    refused = event.type is Type.DECISION_MADE and event.data.get("kind") == DecisionKind.REFUSED.value
+    return refused or event.type is Type.DECISION_REVOKED
 
 
 def require(run: Run, event: Event) -> Decision:

@@ -6,14 +6,16 @@ Form, terminal and file all end in `accept`, so the same decision makes the same
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from deploykit import addenda, redact
 from deploykit.checklist import checklist
-from deploykit.errors import RefusedError, UsageError
+from deploykit.errors import OvertakenError, RefusedError, UsageError
 from deploykit.journal import clock
 from deploykit.journal.events import Actor, Draft, Type
 from deploykit.journal.locks import require_breakable
+from deploykit.journal.store import Known
 from deploykit.journal.words import BY_PERSON
 from deploykit.model import Decision, DecisionKind, Json, now
 from deploykit.run import Run
@@ -22,6 +24,8 @@ from deploykit.signoff import glass, kept, rules, ssh
 from deploykit.signoff.gate import allowed_signers, require_same_plan
 from deploykit.signoff.statement import LOCK, PLAN, Choice, Statement, make
 
+#: How often a decision is held against a journal that grows meanwhile.
+TRIES = 20
 #: The events of decisions about earlier ones.
 _ANSWERS = {DecisionKind.REVOKED: Type.DECISION_REVOKED, DecisionKind.REVIEWED: Type.DECISION_REVIEWED}
 
@@ -101,7 +105,7 @@ def accept(run: Run, statement: bytes, signature: bytes, *, item: str | None = N
 
     Raises:
         BrokenRecordError: The statement or its signature does not hold.
-        RefusedError: It holds, and a rule forbids it, or it is about another item.
+        RefusedError: It holds, and a rule forbids it, or it is about another item; or the run does not stand still.
         UsageError: It decides on an item that there is not.
     """
     parsed = Statement.parse(statement)
@@ -109,10 +113,17 @@ def accept(run: Run, statement: bytes, signature: bytes, *, item: str | None = N
     if item is not None and said.item != item:
         raise RefusedError(f"signed for another item: {said.item}, not {item}", where="sign-off", mend="sign this one")
     ssh.verify(parsed.data, signature, said.signer, parsed.namespace, allowed_signers(run))
-    _check(run, parsed)
     decision = parsed.decision
-    _keep(run, decision, statement, signature)
-    _record(run, decision)
+    for tries in range(TRIES):
+        known = Known(run.events()[-1].seq)
+        _check(run, parsed)
+        if not tries:
+            _keep(run, decision, statement, signature)
+        with suppress(OvertakenError):
+            _record(run, decision, known)
+            break
+    else:
+        raise OvertakenError("the run does not stand still", where=said.item, mend="sign again in a moment")
     if decision.kind is DecisionKind.OVERRIDDEN:
         glass.alert(run, decision)
     return decision
@@ -128,7 +139,8 @@ def _keep(run: Run, decision: Decision, statement: bytes, signature: bytes) -> N
         run.write(name, data)
 
 
-def _record(run: Run, decision: Decision) -> None:
+def _record(run: Run, decision: Decision, known: Known) -> None:
+    """Write it down, if the journal still is what it was checked against."""
     said = decision.model_dump(mode="json", exclude={"item"})
     by: Json = {"by": BY_PERSON, "decision": said}
     actor = Actor(kind="person", id=decision.signer)
@@ -145,9 +157,9 @@ def _record(run: Run, decision: Decision) -> None:
             run.store.append(draft.model_copy(update=settled))
     elif decision.kind.answers:
         answer = {"type": _ANSWERS[decision.kind], "item": decision.item, "data": by}
-        run.store.append(draft.model_copy(update=answer))
+        run.store.append(draft.model_copy(update=answer), known=known)
     else:
-        run.store.append(draft.model_copy(update={"item": decision.item, "data": said}))
+        run.store.append(draft.model_copy(update={"item": decision.item, "data": said}), known=known)
 
 
 def _check(run: Run, statement: Statement) -> None:

@@ -27,7 +27,7 @@ def signed(home: Path, count: int) -> tuple[float, float, float, Path, Path]:
     """Sign over new evidence again and again, and seal.
 
     Returns:
-        Milliseconds for the first and the last fifth, each of a sign-off; seconds for the seal; the folder; the signers.
+        Milliseconds a sign-off, in the first and the last fifth; seconds for the seal; the folder; the signers.
     """
     home.mkdir()
     team, took = Team(home), []
@@ -67,10 +67,8 @@ def main(most: int = SIGN_OFFS) -> list[tuple[int, float]]:
             first, last, sealed, archived, signers = signed(Path(folder) / str(count), count)
             took, memory = verified(archived, signers)
             found.append((count, took))
-            each = 1000 * took / count
-            sys.stdout.write(
-                f"{count:9} {first:6.1f} ms {last:6.1f} ms {sealed:6.1f} s {took:7.1f} s {each:5.1f} ms {memory:5.0f} MiB\n"
-            )
+            line = f"{count:9} {first:6.1f} ms {last:6.1f} ms {sealed:6.1f} s {took:7.1f} s"
+            sys.stdout.write(f"{line} {1000 * took / count:5.1f} ms {memory:5.0f} MiB\n")
     signing = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(f"the process that signed and sealed all of them: {signing:.0f} MiB\n")
     return found

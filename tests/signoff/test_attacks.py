@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from deploykit import archive
-from deploykit.errors import BrokenRecordError, NotPassedError, RefusedError, Waiting
-from deploykit.execution import run_action
+from deploykit.errors import BrokenRecordError, NotPassedError, OvertakenError, RefusedError, Waiting
+from deploykit.execution import actions, run_action
 from deploykit.journal.events import Actor, Draft, Event, Type
 from deploykit.journal.store import FILE
 from deploykit.model import Decision, DecisionKind, Evidence, Json, Outcome, canonical, now
@@ -415,3 +415,20 @@ def test_an_action_does_not_begin_on_a_row_that_nobody_signed(world: World) -> N
     with pytest.raises(NotPassedError, match=r"blue-green\.deploy.* does not hold: a signed statement is missing"):
         run_action(run, world.context(run), item("blue-green.traffic"))
     assert world.effects == []
+
+
+def test_an_approval_that_is_revoked_at_the_last_moment_stops_the_first_effect(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, operation = world.plan(), actions._operation
+
+    def revoked(*given: Any) -> str:
+        """Everything was asked, and nothing is written down yet."""
+        decide(world.again(run), PLAN, REVOKED, key=world.key("ann"), comment="wrong release")
+        return operation(*given)
+
+    monkeypatch.setattr(actions, "_operation", revoked)
+    with pytest.raises(OvertakenError, match=r"decision\.revoked"):
+        run_action(run, world.context(run), item("blue-green.deploy"))
+    assert world.effects == []
+    assert run.state().steps == {}

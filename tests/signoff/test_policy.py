@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
+from deploykit.errors import BrokenRecordError, DeploykitError, OvertakenError, RefusedError, UsageError, Waiting
 from deploykit.journal.events import Head, Type
+from deploykit.journal.store import Known
 from deploykit.model import DecisionKind, Evidence, Outcome, canonical, now
 from deploykit.run import Run
-from deploykit.signoff import gate, kept, rules, ssh
+from deploykit.signoff import gate, kept, policy, rules, ssh
 from deploykit.signoff.gate import require_approval
 from deploykit.signoff.policy import accept, decide
 from deploykit.signoff.statement import PLAN, Choice, Statement, make
@@ -381,3 +382,80 @@ def test_a_refusal_is_not_taken_back(run: Run, team: Team) -> None:
     decide(run, PLAN, REFUSED, key=team.key("ann"), comment="no")
     with pytest.raises(RefusedError, match="a refusal stays"):
         decide(run, PLAN, REVOKED, key=team.key("ann"), comment="oh well")
+
+
+# --- what happens between looking and writing down
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, run: Run, *happenings: Callable[[], object]) -> list[int]:
+    """Something is written by another process each time that a decision was just checked."""
+    real, left = policy._check, list(happenings)
+    calls: list[int] = []
+
+    def checked(*given: Any) -> None:
+        real(*given)
+        calls.append(len(calls))
+        if len(calls) > 1 and left:  # the first is before anybody is asked to sign
+            left.pop(0)()
+
+    monkeypatch.setattr(policy, "_check", checked)
+    return calls
+
+
+def test_a_decision_is_held_against_what_was_written_meanwhile_too(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = meanwhile(monkeypatch, run, lambda: run.append(Type.NOTE_WRITTEN, data={"text": "by the way"}))
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    assert len(calls) == 3
+    assert require_approval(run).signer == "ann@example.com"
+
+
+def test_evidence_that_changes_while_it_is_signed_over_voids_the_signature(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE, Evidence(facts={"notes": 3}))
+    new = Evidence(facts={"notes": 300})
+    meanwhile(monkeypatch, run, lambda: settle(run, "finish.issues", Outcome.INCONCLUSIVE, new))
+    with pytest.raises(RefusedError, match=r"evidence of finish\.issues changed"):
+        decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    assert run.state().decisions == {}
+
+
+def test_what_is_begun_while_an_approval_is_revoked_counts_first(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    meanwhile(monkeypatch, run, lambda: run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={}))
+    with pytest.raises(RefusedError, match=r"it was used: step\.intended"):
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="wrong release")
+    assert require_approval(run).kind is SIGNED
+
+
+def test_a_run_that_never_stands_still_is_said(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    note: Callable[[], object] = lambda: run.append(Type.NOTE_WRITTEN, data={"text": "again"})  # noqa: E731
+    meanwhile(monkeypatch, run, *[note] * (policy.TRIES + 1))
+    with pytest.raises(OvertakenError, match="does not stand still"):
+        decide(run, PLAN, SIGNED, key=team.key("ann"))
+    assert run.state().decisions == {}
+
+
+@pytest.mark.parametrize("kind", [REVOKED, REFUSED])
+def test_an_effect_does_not_begin_on_an_approval_that_was_taken_back_after_it_was_looked_at(
+    run: Run, team: Team, kind: DecisionKind
+) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    known = Known(run.events()[-1].seq, gate.takes_back)
+    require_approval(run)
+    decide(run, PLAN, kind, key=team.key("ann"), comment="wrong release")
+    with pytest.raises(OvertakenError, match=r"decision\.(revoked|made) at event \d+ came before it"):
+        run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={}, known=known)
+    assert Type.STEP_INTENDED not in [event.type for event in run.events()]
+
+
+def test_another_word_meanwhile_does_not_keep_an_effect_from_beginning(run: Run, team: Team) -> None:
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE)
+    known = Known(run.events()[-1].seq, gate.takes_back)
+    decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    begun = run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={}, known=known)
+    assert begun == run.events()[-1]
