@@ -63,7 +63,11 @@ class RulesSettings(Record):
 
 
 class PersonSettings(Record):
-    """One person: the SSH principal that signs, and the same person's other names."""
+    """One person: the SSH principal that signs, and the same person's other names.
+
+    Attributes:
+        roles: `approver` approves and overrides everything, `approver:ITEM` that item (or `plan`) alone.
+    """
 
     principal: str
     github: str = ""

@@ -46,7 +46,7 @@ def check(statement: Statement, plan: Plan, people: People, at: datetime) -> Non
     require_person(statement.predicate.signer, plan, people)
     if statement.namespace is Namespace.APPROVAL and statement.predicate.decision is not DecisionKind.REFUSED:
         # Whoever is on the team may stop a release, its author too; letting it go on takes somebody else.
-        _require_independent(statement.predicate.signer, plan, people)
+        _require_independent(statement.predicate.signer, plan, people, statement.predicate.item)
 
 
 def check_history(statement: Statement, plan: Plan, state: State, events: Sequence[Event], at: datetime) -> None:
@@ -214,16 +214,16 @@ def require_person(signer: str, plan: Plan, people: People) -> PersonSettings:
     raise RefusedError(f"{signer} is not on the team", where="sign-off", mend="add them to [people] and plan again")
 
 
-def approvers(plan: Plan, people: People) -> tuple[str, ...]:
-    """The principals who may approve this plan."""
+def approvers(plan: Plan, people: People, item: str = PLAN) -> tuple[str, ...]:
+    """The principals who may approve this plan, or an item of it."""
     team = {person.principal for person in people.values() if not _is_demo(person.principal, plan)}
-    return tuple(sorted(signer for signer in team if not _objection(signer, plan, people)))
+    return tuple(sorted(signer for signer in team if not _objection(signer, plan, people, item)))
 
 
 def signers(plan: Plan, people: People, item: str) -> tuple[str, ...]:
     """The principals who may sign an item: approve it, or attest what was gathered."""
     if namespace(item, DecisionKind.SIGNED) is Namespace.APPROVAL:
-        return approvers(plan, people)
+        return approvers(plan, people, item)
     return tuple(sorted(person.principal for person in people.values() if not _is_demo(person.principal, plan)))
 
 
@@ -231,20 +231,20 @@ def _is_demo(signer: str, plan: Plan) -> bool:
     return signer.endswith(DEMO) and not plan.sandbox
 
 
-def _require_independent(signer: str, plan: Plan, people: People) -> None:
-    objection = _objection(signer, plan, people)
+def _require_independent(signer: str, plan: Plan, people: People, item: str) -> None:
+    objection = _objection(signer, plan, people, item)
     if objection:
-        others = ", ".join(approvers(plan, people)) or "nobody in [people]"
+        others = ", ".join(approvers(plan, people, item)) or "nobody in [people]"
         raise RefusedError(f"{signer} {objection}", where="sign-off", mend=f"who may approve: {others}")
 
 
-def _objection(signer: str, plan: Plan, people: People) -> str:
+def _objection(signer: str, plan: Plan, people: People, item: str) -> str:
     """Why this person may not approve; empty where they may."""
     who = [person for person in people.values() if person.principal == signer]
     if plan.solo:
         return ""
-    if not any(APPROVER in person.roles for person in who):
-        return "does not have the role approver"
+    if not any({APPROVER, f"{APPROVER}:{item}"} & set(person.roles) for person in who):
+        return f"does not have the role approver, nor {APPROVER}:{item}"
     names = _github(who)
     operators = [person for person in people.values() if person.principal == plan.operator]
     if signer == plan.operator or names & _github(operators):

@@ -188,6 +188,19 @@ def _lose_statement(folder: Path) -> None:
     next((folder / "statements").iterdir()).unlink()
 
 
+def _swap_signatures(folder: Path) -> None:
+    paths = [path for path in (folder / "signatures").iterdir() if path.name != "plan.sig"]
+    signatures = [path.read_bytes() for path in paths]
+    for path, signature in zip(paths, signatures[1:] + signatures[:1], strict=True):
+        path.write_bytes(signature)
+
+
+def _widen_armour(folder: Path) -> None:
+    """Another form of the same signature, which OpenSSH accepts."""
+    name = next(path for path in (folder / "signatures").iterdir() if path.name != "plan.sig").name
+    edit(folder, f"signatures/{name}", lambda data: data.replace(b"\n", b"\r\n"))
+
+
 def _other_notebook(folder: Path) -> None:
     edit(folder, "notebooks/03_blue_green.ipynb", lambda data: data.replace(b"hello", b"hallo"))
 
@@ -227,6 +240,8 @@ def _torn_journal(folder: Path) -> None:
         (_lose_evidence, "is missing"),
         (_other_evidence, "is not what its name says"),
         (_lose_statement, "signed statement is missing"),
+        (_swap_signatures, "decision on plan: signature: "),
+        (_widen_armour, "armour is not canonical"),
         (_other_notebook, "is not the one that the journal names"),
         (_more_notebooks, "the journal does not name it"),
         (_lose_notebook, "notebooks/03_blue_green.ipynb: is missing"),

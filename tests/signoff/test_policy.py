@@ -13,6 +13,7 @@ from deploykit.journal.events import Head, Type
 from deploykit.journal.store import Known
 from deploykit.model import DecisionKind, Evidence, Outcome, canonical, now
 from deploykit.run import Run
+from deploykit.settings import PersonSettings
 from deploykit.signoff import gate, kept, policy, rules, ssh
 from deploykit.signoff.gate import require_approval
 from deploykit.signoff.policy import accept, decide
@@ -308,6 +309,21 @@ def test_the_operator_does_not_override(run: Run, team: Team) -> None:
     settle(run, "watch.errors", Outcome.FAIL)
     with pytest.raises(RefusedError, match="is the operator"):
         decide(run, "watch.errors", OVERRIDDEN, key=team.key("olga"), comment="I want to go home")
+
+
+def test_a_role_for_one_item_is_for_that_item_alone(team: Team) -> None:
+    people = {"ann": PersonSettings(principal="ann@example.com", github="ann", roles=("approver:watch.errors",))}
+    with team.run() as run:
+        settle(run, "watch.errors", Outcome.FAIL)
+        settle(run, "watch.latency", Outcome.FAIL)
+        run.settings = run.settings.model_copy(update={"people": {**run.settings.people, **people}})
+        decide(run, "watch.errors", OVERRIDDEN, key=team.key("ann"), comment="known noise")
+        with pytest.raises(RefusedError, match=r"nor approver:watch\.latency"):
+            decide(run, "watch.latency", OVERRIDDEN, key=team.key("ann"), comment="known noise")
+        with pytest.raises(RefusedError, match="nor approver:plan"):
+            decide(run, PLAN, SIGNED, key=team.key("ann"))
+        assert rules.approvers(run.plan, run.settings.people, "watch.errors") == ("ann@example.com",)
+        assert rules.approvers(run.plan, run.settings.people) == ()
 
 
 def test_an_unknown_step_cannot_be_overridden(run: Run, team: Team) -> None:
