@@ -140,6 +140,30 @@ def test_one_takes_ones_own_word_back_and_nobody_elses(world: World, call: Call)
     assert "is not approved yet" in call("status", "1").stdout
 
 
+def test_status_names_who_is_waited_for_and_which_decision_no_longer_holds(world: World, call: Call) -> None:
+    run = world.plan()
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE)
+    settle(run, "database.migrations-reviewed", Outcome.INCONCLUSIVE)
+    said = call("status", "1").stdout
+    assert (
+        "to sign: deploykit sign 1 database.migrations-reviewed  (waits for ann@example.com, bob@example.com)" in said
+    )
+    (line,) = [line for line in said.splitlines() if line.startswith("to sign: deploykit sign 1 finish.issues")]
+    assert "olga@example.com" in line
+    decide(run, "finish.issues", DecisionKind.SIGNED, key=world.key("olga"))
+    found = json.loads(call("status", "1", "--json").stdout)
+    assert (found["to_sign"], found["void"]) == (["database.migrations-reviewed"], [])
+    signers = run.settings.path(run.settings.signing.allowed_signers)
+    kept_keys = [line for line in signers.read_text("ascii").splitlines() if not line.startswith("olga@")]
+    signers.write_text("\n".join(kept_keys) + "\n", "ascii")
+    found = json.loads(call("status", "1", "--json").stdout)
+    assert found["to_sign"] == ["database.migrations-reviewed", "finish.issues"]
+    assert found["void"][0].startswith(
+        "finish.issues: inconclusive: as it went; the decision on it does not hold: the key"
+    )
+    assert "void: finish.issues: " in call("status", "1").stdout
+
+
 # --- breaking the glass
 
 
