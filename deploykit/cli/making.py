@@ -10,7 +10,7 @@ from deploykit import redact
 from deploykit.cli import common
 from deploykit.errors import UsageError
 from deploykit.journal.events import Type
-from deploykit.model import Decision, DecisionKind
+from deploykit.model import Decision, DecisionKind, Plan
 from deploykit.run import Run
 from deploykit.signoff.statement import PLAN, Choice
 
@@ -38,16 +38,25 @@ def plan(ctx: click.Context, environment: str, release: str, rehearse: bool, as_
     if as_json:
         common.put({"run": made.id, "number": found.number, "plan": found.hash, "folder": str(made.folder)})
         return
-    steps = " → ".join(f"{step.percent} %" for step in found.steps)
-    click.echo(f"run      {made.id} (number {found.number})")
-    click.echo(f"release  {found.release} ({found.commit[:9]}) to {found.service} in {found.environment}")
-    click.echo(f"live     {found.live.colour}, {found.live.version}; candidate {found.candidate.colour}")
-    click.echo(f"traffic  {steps}, then {found.watch_seconds / 60:g} min of watch (time scale {found.time_scale:g})")
-    click.echo(f"plan     {found.hash}")
+    _tell(found)
     if found.rehearsal:
         click.echo(f"next     a rehearsal changes nothing and needs no approval:  deploykit run {found.number}")
         return
     click.echo(f"next     somebody else approves it:  deploykit sign {found.number} plan")
+
+
+def _tell(plan: Plan, *, err: bool = False) -> None:
+    """What is approved with a plan."""
+    steps = " → ".join(f"{step.percent} %" for step in plan.steps)
+    for line in (
+        f"run      {plan.run} (number {plan.number})",
+        f"release  {plan.release} ({plan.commit[:9]}) to {plan.service} in {plan.environment}",
+        f"live     {plan.live.colour}, {plan.live.version}; candidate {plan.candidate.colour}",
+        f"traffic  {steps}, then {plan.watch_seconds / 60:g} min of watch (time scale {plan.time_scale:g})",
+        f"people   operator {plan.operator or 'nobody'}; authors {', '.join(plan.authors) or 'nobody'}",
+        f"plan     {plan.hash}",
+    ):
+        click.echo(redact.visible(line), err=err)
 
 
 @click.command()
@@ -142,6 +151,7 @@ def _show(run: Run, item: str) -> str | None:
     from deploykit.execution import make_context, run_check
 
     if item == PLAN:
+        _tell(run.plan, err=True)
         return None
     known = checklist().find(item)
     if not known.automated and not run.state().sealed:

@@ -55,6 +55,7 @@ def agent(key: Path) -> Iterator[Path]:
 def by_terminal(world: World, run: Run, call: Call, tmp_path: Path) -> None:
     done = call("sign", str(run.plan.number), PLAN, "--key", str(world.key("ann")), "-m", "read it")
     assert done.exit_code == Exit.DONE, done.stderr
+    assert f"plan     {run.plan.hash}" in done.stderr, "what is approved is shown first"
 
 
 def by_agent(world: World, run: Run, call: Call, tmp_path: Path) -> None:
