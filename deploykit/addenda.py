@@ -15,13 +15,12 @@ from deploykit.journal.events import Type
 from deploykit.journal.store import stored
 from deploykit.model import Record, canonical, now, sha256
 from deploykit.run import Run
-from deploykit.seal import ADDENDA, SEAL, SUMS, seal, sums_of
+from deploykit.seal import SEAL, SUMS, seal, sums_of
 from deploykit.signoff import ssh
 from deploykit.signoff.gate import allowed_signers
+from deploykit.signoff.kept import ADDED, ADDENDA
 
 NOTE = "note.json"
-#: A review that was signed after the seal: its statement and the signature.
-STATEMENT, SIGNATURE = "statement.json", "statement.sig"
 
 
 class Note(Record):
@@ -125,7 +124,7 @@ def attached(paths: tuple[Path, ...]) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     for path in paths:
-        if path.name in {*found, NOTE, STATEMENT, SIGNATURE, SUMS, SEAL}:
+        if path.name in {*found, NOTE, *ADDED, SUMS, SEAL}:
             raise UsageError(f"there is a {path.name} already", where="note", mend="give it another name")
         found[path.name] = path.read_bytes()
     return found

@@ -19,6 +19,7 @@ from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, fold
 from deploykit.model import SEVERITY, Decision, DecisionKind, Evidence, Figure, Outcome, Plan, Verdict
 from deploykit.run import Run
+from deploykit.signoff import gate
 
 
 class _Mark(NamedTuple):
@@ -83,6 +84,7 @@ def render(run: Run) -> bytes:
         state=state,
         reasons=_reasons(events),
         decisions=list(_decisions(events)),
+        to_review=gate.to_review(run),
         moments=list(timeline.moments(events)),
         zone=run.environment.timezone,
         phases=phases,

@@ -15,8 +15,6 @@ from deploykit.signoff.gate import allowed_signers
 
 #: The list, its signature (what a folder has once it is sealed), and the journal's end.
 SUMS, SEAL, HEAD = "SHA256SUMS", "SHA256SUMS.sig", "HEAD"
-#: What was learnt after the seal, each with a list and a signature of its own.
-ADDENDA = "addenda"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\r\n]+)")
 
 

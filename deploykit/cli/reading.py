@@ -58,6 +58,7 @@ def _tell_people(found: dict[str, Any]) -> None:
 
 def _standing(run: Run) -> dict[str, Any]:
     from deploykit import progress, reconcile
+    from deploykit.signoff import gate
 
     state = run.state()
     items = []
@@ -74,7 +75,7 @@ def _standing(run: Run) -> dict[str, Any]:
         "waiting_for": _waiting_for(run),
         "to_sign": (to_sign := _to_sign(run)),
         "who": {item: list(_who(run, item)) for item in to_sign},
-        "to_review": [decision.model_dump(mode="json") for decision in state.words.to_review.values()],
+        "to_review": [decision.model_dump(mode="json") for decision in gate.to_review(run)],
         "void": _void(run),
         "rolled_back": state.rolled_back,
         "returned": state.returned,

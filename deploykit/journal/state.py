@@ -214,7 +214,7 @@ def _revoke(state: State, event: Event) -> None:
 
 
 def _review(state: State, event: Event) -> None:
-    state.words.review(event.item)
+    state.words.review(event)
 
 
 def _start(state: State, event: Event) -> None:

@@ -20,14 +20,16 @@ class Words:
         made: The event behind each decision in force, by item.
         refused: The first refusal of an item, which nothing takes back.
         first: Every statement that was ever recorded, with the number of the event that brought it.
-        to_review: Overrides, by statement, that nobody else has looked at since.
+        overridden: What broke the glass, by statement.
+        reviewed: The event that says that somebody else looked at it since, by the override's statement.
         acted: The newest event that rests on decisions: by phase, an intent in it or its end.
     """
 
     made: dict[str, Event] = field(default_factory=dict)
     refused: dict[str, Decision] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
-    to_review: dict[str, Decision] = field(default_factory=dict)
+    overridden: dict[str, Decision] = field(default_factory=dict)
+    reviewed: dict[str, Event] = field(default_factory=dict)
     acted: dict[str, Event] = field(default_factory=dict)
 
     def decide(self, event: Event, decision: Decision) -> None:
@@ -36,7 +38,7 @@ class Words:
         if decision.kind is DecisionKind.REFUSED:
             self.refused.setdefault(decision.item, decision)
         elif decision.kind is DecisionKind.OVERRIDDEN and decision.statement not in self.first:
-            self.to_review[decision.statement] = decision
+            self.overridden[decision.statement] = decision
         self.first.setdefault(decision.statement, event.seq)
 
     def lapse(self, item: str) -> None:
@@ -47,12 +49,16 @@ class Words:
         """It was taken back before it was used: then there is nothing to review."""
         self.lapse(item)
         if decision is not None:
-            self.to_review.pop(decision.statement, None)
+            self.overridden.pop(decision.statement, None)
 
-    def review(self, item: str) -> None:
-        """Somebody else looked at what was overridden."""
-        for statement in [each.statement for each in self.to_review.values() if each.item == item]:
-            del self.to_review[statement]
+    def review(self, event: Event) -> None:
+        """Somebody else looked at what was overridden of an item until now."""
+        self.reviewed |= {key: event for key, decision in self.overridden.items() if decision.item == event.item}
+
+    @property
+    def to_review(self) -> tuple[Decision, ...]:
+        """Overrides that nobody else has looked at since."""
+        return tuple(decision for key, decision in self.overridden.items() if key not in self.reviewed)
 
     def hear(self, event: Event) -> None:
         """Note which statement is behind an event, and what rests on decisions made before."""

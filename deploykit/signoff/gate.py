@@ -5,6 +5,7 @@ A row in the store is only a claim. What opens a gate, lets an action begin, or 
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Waiting
@@ -67,6 +68,26 @@ def require(run: Run, event: Event) -> Decision:
     rules.check(statement, run.plan, run.settings.people, now())
     rules.check_bound(statement, state, events)
     return decision
+
+
+def to_review(run: Run) -> tuple[Decision, ...]:
+    """Overrides that nobody else has looked at since: no row that says so counts, only a signature."""
+    words = run.state().words
+    return tuple(made for key, made in words.overridden.items() if not _reviewed(run, made, words.reviewed.get(key)))
+
+
+def _reviewed(run: Run, made: Decision, event: Event | None) -> bool:
+    if event is None:
+        return False
+    try:
+        review = rules.decision(event)
+        if review is None:
+            return False
+        statement = kept.proved(run.folder, review, allowed_signers(run), datetime.fromisoformat(event.at))
+        rules.require_person(review.signer, run.plan, run.settings.people)
+    except DeploykitError:
+        return False
+    return made.statement in statement.predicate.evidence
 
 
 def require_approval(run: Run) -> Decision:

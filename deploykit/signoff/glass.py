@@ -29,7 +29,7 @@ def alert(run: Run, decision: Decision) -> None:
 
 def alert_all(run: Run) -> None:
     """Tell what could not be told before; what the chat knows already is found there and not repeated."""
-    for decision in run.state().words.to_review.values():
+    for decision in run.state().words.to_review:
         alert(run, decision)
 
 

@@ -12,6 +12,8 @@ from deploykit.signoff.statement import Statement
 
 #: Where the operator's signature on the plan is kept.
 PLAN_SIGNATURE = "signatures/plan.sig"
+#: What was learnt after the seal; and what a statement that was signed then, and its signature, are called there.
+ADDENDA, ADDED = "addenda", ("statement.json", "statement.sig")
 
 
 def sign_plan(plan: Plan, key: Path) -> bytes:
@@ -35,7 +37,7 @@ def load(folder: Path, digest: str) -> Statement:
     Raises:
         BrokenRecordError: It is missing, or not what its name says.
     """
-    where, _ = names(digest)
+    where, _ = _places(folder, digest)
     data = _read(folder, where, "a signed statement")
     if sha256(data) != digest:
         raise BrokenRecordError("a signed statement is not what its name says", where=where)
@@ -48,7 +50,19 @@ def load_signature(folder: Path, digest: str) -> bytes:
     Raises:
         BrokenRecordError: It is missing.
     """
-    return _read(folder, names(digest)[1], "a signature")
+    return _read(folder, _places(folder, digest)[1], "a signature")
+
+
+def _places(folder: Path, digest: str) -> tuple[str, str]:
+    """Where they lie; what was signed after the seal lies in an addendum."""
+    usual = names(digest)
+    if (folder / usual[0]).exists():
+        return usual
+    for path in folder.glob(f"{ADDENDA}/*/{ADDED[0]}"):
+        if sha256(path.read_bytes()) == digest:
+            place = path.parent.relative_to(folder)
+            return f"{place}/{ADDED[0]}", f"{place}/{ADDED[1]}"
+    return usual
 
 
 def proved(folder: Path, decision: Decision, allowed_signers: Path, at: datetime | None = None) -> Statement:

@@ -132,7 +132,7 @@ def accept(run: Run, statement: bytes, signature: bytes, *, item: str | None = N
 def _keep(run: Run, decision: Decision, statement: bytes, signature: bytes) -> None:
     """The exact bytes, before the word on them; after the seal in an addendum."""
     if run.state().sealed:
-        more = {addenda.STATEMENT: statement, addenda.SIGNATURE: signature}
+        more = dict(zip(kept.ADDED, (statement, signature), strict=True))
         addenda.add(run, f"{decision.item} reviewed by {decision.signer}: {decision.comment}", sealing_key(run), more)
         return
     for name, data in zip(kept.names(decision.statement), (statement, signature), strict=True):

@@ -123,7 +123,7 @@ def _answered(state: State, item: str, kind: DecisionKind) -> list[Decision]:
         found = [state.decisions[item]] if item in state.decisions else []
         said, mend = f"there is no decision on {item} to revoke", "`deploykit status` lists them"
     else:
-        found = [decision for decision in state.words.to_review.values() if decision.item == item]
+        found = [decision for decision in state.words.overridden.values() if decision.item == item]
         said, mend = f"there is no override of {item} to review", "`deploykit status` lists what is to be reviewed"
     if not found:
         raise UsageError(said, where="sign-off", mend=mend)

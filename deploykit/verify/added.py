@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 from deploykit import addenda
-from deploykit.addenda import NOTE, SIGNATURE, STATEMENT, Note
+from deploykit.addenda import NOTE, Note
 from deploykit.errors import BrokenRecordError, RefusedError
 from deploykit.journal.state import State, fold
 from deploykit.model import DecisionKind
-from deploykit.seal import ADDENDA, SEAL, SUMS, files, read_sums, sums_of
+from deploykit.seal import SEAL, SUMS, files, read_sums, sums_of
 from deploykit.signoff import rules, ssh
+from deploykit.signoff.kept import ADDED, ADDENDA
 from deploykit.signoff.statement import Statement
 from deploykit.verify.folder import Folder
 from deploykit.verify.listed import sealing, signed_list
@@ -30,7 +31,7 @@ def added(archive: Folder) -> None:
         def check(path: Path = path, number: int = number) -> None:
             nonlocal latest
             latest = _note(archive, path, number, latest).at
-            if (path / STATEMENT).exists():
+            if (path / ADDED[0]).exists():
                 _review(archive, path, state, latest)
 
         if path.name == str(number):
@@ -58,10 +59,10 @@ def _note(archive: Folder, path: Path, number: int, latest: datetime) -> Note:
 
 def _review(archive: Folder, path: Path, state: State, at: datetime) -> None:
     """A review that was signed after the seal."""
-    statement, plan = Statement.parse((path / STATEMENT).read_bytes()), archive.known_plan()
-    said, signature = statement.predicate, (path / SIGNATURE).read_bytes()
+    statement, plan = Statement.parse((path / ADDED[0]).read_bytes()), archive.known_plan()
+    said, signature = statement.predicate, (path / ADDED[1]).read_bytes()
     if said.decision is not DecisionKind.REVIEWED:
-        raise RefusedError(f"{said.decision} after the seal", where=STATEMENT)
+        raise RefusedError(f"{said.decision} after the seal", where=ADDED[0])
     ssh.verify(statement.data, signature, said.signer, statement.namespace, archive.signers, at)
     rules.check(statement, plan, archive.people(), at)
     rules.check_history(statement, plan, state, archive.events, at)
@@ -70,6 +71,6 @@ def _review(archive: Folder, path: Path, state: State, at: datetime) -> None:
 
 def unreviewed(archive: Folder) -> None:
     """Overrides that nobody else has looked at, in the run or since."""
-    for key, decision in fold(archive.events).words.to_review.items():
-        if key not in archive.reviewed:
+    for decision in fold(archive.events).words.to_review:
+        if decision.statement not in archive.reviewed:
             archive.warn(f"{decision.item}: {decision.signer} overrode it, and nobody else has reviewed that")

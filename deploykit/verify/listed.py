@@ -7,8 +7,9 @@ from datetime import datetime
 from deploykit.errors import BrokenRecordError
 from deploykit.journal.events import Event, Type
 from deploykit.model import sha256
-from deploykit.seal import ADDENDA, HEAD, SEAL, SUMS, files, read_sums
+from deploykit.seal import HEAD, SEAL, SUMS, files, read_sums
 from deploykit.signoff import rules, ssh
+from deploykit.signoff.kept import ADDENDA
 from deploykit.verify.folder import Folder
 
 #: What may come after the seal in a journal that went on.

@@ -17,7 +17,7 @@ from click.testing import Result
 from deploykit import archive
 from deploykit.errors import Exit
 from deploykit.journal.events import Type
-from deploykit.model import DecisionKind, Outcome
+from deploykit.model import DecisionKind, Json, Outcome
 from deploykit.providers import connect
 from deploykit.run import Run
 from deploykit.seal import SEAL, SUMS
@@ -219,8 +219,19 @@ def test_a_review_stays_open_in_status_until_somebody_else_signs_it(world: World
     done = call("sign", "1", ERRORS, "--review", "-m", "it was noise", "--key", str(world.key("dev")))
     assert done.stdout.startswith("reviewed: watch.errors of ")
     assert json.loads(call("status", "1", "--json").stdout)["to_review"] == []
-    again = call("sign", "1", ERRORS, "--review", "-m", "fine", "--key", str(world.key("dev")))
-    assert (again.exit_code, "no override of watch.errors to review" in again.stderr) == (Exit.USAGE, True)
+    none = call("sign", "1", "watch.latency", "--review", "-m", "fine", "--key", str(world.key("dev")))
+    assert (none.exit_code, "no override of watch.latency to review" in none.stderr) == (Exit.USAGE, True)
+
+
+def test_a_row_that_says_that_it_was_reviewed_closes_nothing(world: World, call: Call) -> None:
+    run, _ = broken(world, call)
+    made = run.state().decisions[ERRORS]
+    claim: Json = {"by": "person", "decision": made.model_dump(mode="json", exclude={"item"})}
+    for said in ({}, claim):
+        run.append(Type.DECISION_REVIEWED, item=ERRORS, data=said)
+        assert len(json.loads(call("status", "1", "--json").stdout)["to_review"]) == 1
+    decide(run, ERRORS, DecisionKind.REVIEWED, key=world.key("dev"), comment="it was")
+    assert json.loads(call("status", "1", "--json").stdout)["to_review"] == []
 
 
 def test_an_override_is_short_lived(world: World, call: Call) -> None:
