@@ -178,6 +178,21 @@ def test_resources_are_held_against_live_and_a_slow_leak_is_seen(
     assert (result.mend == "") == (outcome is Outcome.PASS)
 
 
+@pytest.mark.parametrize(
+    ("live", "release", "outcome"),
+    [(5.0, 14.0, Outcome.PASS), (40.0, 48.0, Outcome.PASS), (5.0, 30.0, Outcome.FAIL), (40.0, 65.0, Outcome.FAIL)],
+)
+def test_some_percent_of_a_machine_more_hurt_nobody(
+    world: World, context: Context, live: float, release: float, outcome: Outcome
+) -> None:
+    world.served = {"cpu green": live, "memory green": 2e8}
+    seen = watched(world, context, cpu=0.0, memory=0.0)
+    flat = tuple((at, release) for at, _ in seen.measured["cpu"].points)
+    seen.measured["cpu"] = Series(name="cpu", unit="percent", points=flat)
+    result = watch.resources(context, seen)
+    assert result.outcome is outcome, result.summary
+
+
 def test_what_was_never_looked_at_is_not_passed(context: Context) -> None:
     assert watch.resources(context, watch.Watched(began=0.0)).outcome is Outcome.INCONCLUSIVE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from statistics import median
 
 from deploykit import measure
 from deploykit.analysis.judge import Judge
@@ -20,6 +21,8 @@ SELDOM = 6
 PERCENTILES = ("p50", "p95", "p99")
 #: And by how much more of them matters.
 RESOURCES = {"cpu": 0.25, "memory": 0.1}
+#: So many points of a percentage do not matter, however little was used before: 14 instead of 5 % of a CPU hurt nobody.
+POINTS = 10.0
 
 
 @dataclass
@@ -156,8 +159,11 @@ def _held(name: str, watched: Watched) -> Finding:
         reason = f"{name}: it was not measured, or [metrics] {name} is not set"
         return Finding(metric=name, answer=Answer.HOLD, reason=reason)
     past = watched.before.series.get(name) if watched.before else None
-    metric = Metric(name, now.unit, matters=RESOURCES[name], part=1 / len(RESOURCES))
-    return hold(metric, past.points if past else (), now.points)
+    known = past.points if past else ()
+    values = [value for _, value in known if value is not None]
+    level = median(values) if values and now.unit == "percent" else 0.0
+    matters = max(RESOURCES[name], POINTS / level) if level > 0 else RESOURCES[name]
+    return hold(Metric(name, now.unit, matters=matters, part=1 / len(RESOURCES)), known, now.points)
 
 
 def health(_context: Context, watched: Watched) -> Result:
