@@ -87,6 +87,9 @@ def sign(
 
     kind, found = _kind([name for name, given in how.items() if given]), common.find(ctx, run)
     if signature is not None:
+        if comment or key or any(how.values()):
+            mend = "leave out everything but --signature and --statement"
+            raise UsageError("what was signed says already who decides what, and why", where="--signature", mend=mend)
         _told(found, _bring_in(found, item, statement, signature))
         return
     seen = None if kind.answers else _show(found, item)

@@ -123,6 +123,8 @@ def test_what_is_brought_in_has_to_be_there_and_of_the_item_that_was_named(
     settle(run, "finish.issues", Outcome.INCONCLUSIVE)
     missing = call("sign", "1", PLAN, "--signature", str(tmp_path / "none.sig"))
     assert (missing.exit_code, "--statement FILE writes it" in missing.stderr) == (Exit.USAGE, True)
+    more = call("sign", "1", PLAN, "--signature", str(tmp_path / "none.sig"), "--refuse", "-m", "no")
+    assert (more.exit_code, "says already who decides what" in more.stderr) == (Exit.USAGE, True)
     file = tmp_path / "statement"
     made = prepare(run, Choice(item=PLAN, kind=DecisionKind.SIGNED, signer="ann@example.com"))
     file.write_bytes(made.data)
