@@ -101,9 +101,9 @@ def _to_sign(run: Run) -> list[str]:
 
 
 def _who(run: Run, item: str) -> tuple[str, ...]:
-    from deploykit.signoff import rules
+    from deploykit.signoff import gate, rules
 
-    return rules.signers(run.plan, run.settings.people, item)
+    return rules.signers(run.plan, gate.team(run), item)
 
 
 def _void(run: Run) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Waiting
 from deploykit.journal import clock
 from deploykit.journal.events import Event, Type
-from deploykit.model import Decision, DecisionKind, now
+from deploykit.model import Decision, DecisionKind, now, sha256
 from deploykit.run import Run, read_plan
 from deploykit.signoff import kept, rules, ssh
 from deploykit.signoff.ssh import Namespace
@@ -65,7 +65,7 @@ def require(run: Run, event: Event) -> Decision:
         raise RefusedError("this statement was used before", where=decision.item, mend="sign again")
     if statement.namespace is Namespace.APPROVAL:
         run.require_planned_settings()
-    rules.check(statement, run.plan, run.settings.people, now())
+    rules.check(statement, run.plan, team(run), now())
     rules.check_bound(statement, state, events)
     return decision
 
@@ -84,7 +84,7 @@ def _reviewed(run: Run, made: Decision, event: Event | None) -> bool:
         if review is None:
             return False
         statement = kept.proved(run.folder, review, allowed_signers(run), datetime.fromisoformat(event.at))
-        rules.require_person(review.signer, run.plan, run.settings.people)
+        rules.require_person(review.signer, run.plan, team(run))
     except DeploykitError:
         return False
     return made.statement in statement.predicate.evidence
@@ -120,6 +120,14 @@ def allowed_signers(run: Run) -> Path:
     return run.settings.path(run.settings.signing.allowed_signers)
 
 
+def team(run: Run) -> rules.People:
+    """Who may decide on a run: the people of the settings that were planned with, whoever was added to them since."""
+    frozen = run.read("settings.toml")
+    if run.settings.digest != run.plan.settings and frozen and sha256(frozen) == run.plan.settings:
+        return kept.people(frozen)
+    return run.settings.people
+
+
 def require_same_plan(run: Run, events: tuple[Event, ...]) -> None:
     """The plan on the disk is the one that the run was opened with.
 
@@ -142,7 +150,7 @@ def _require_operator(run: Run) -> None:
 
 
 def _waiting(run: Run, why: str) -> DeploykitError:
-    who = ", ".join(rules.approvers(run.plan, run.settings.people)) or "nobody yet: give someone the role approver"
+    who = ", ".join(rules.approvers(run.plan, team(run))) or "nobody yet: give someone the role approver"
     plan = run.plan
     return Waiting(
         f"the plan of {plan.service} {plan.release} to {plan.environment} {why}; who may approve it: {who}",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import datetime
 from pathlib import Path
 
 from deploykit.errors import BrokenRecordError
 from deploykit.model import Decision, Plan, canonical, sha256
+from deploykit.settings import PersonSettings
 from deploykit.signoff import ssh
 from deploykit.signoff.statement import Statement
 
@@ -83,6 +85,12 @@ def proved(folder: Path, decision: Decision, allowed_signers: Path, at: datetime
     if statement.decision != decision:
         raise BrokenRecordError("the journal says otherwise than the signed statement", where=decision.item)
     return statement
+
+
+def people(settings: bytes) -> dict[str, PersonSettings]:
+    """The team, from the bytes of a settings file."""
+    known = tomllib.loads(settings.decode()).get("people", {})
+    return {name: PersonSettings.model_validate(person) for name, person in known.items()}
 
 
 def _read(folder: Path, name: str, what: str) -> bytes:

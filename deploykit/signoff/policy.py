@@ -21,7 +21,7 @@ from deploykit.model import Decision, DecisionKind, Json, now
 from deploykit.run import Run
 from deploykit.seal import sealing_key
 from deploykit.signoff import glass, kept, rules, ssh
-from deploykit.signoff.gate import allowed_signers, require_same_plan
+from deploykit.signoff.gate import allowed_signers, require_same_plan, team
 from deploykit.signoff.statement import LOCK, PLAN, Choice, Statement, make
 
 #: How often a decision is held against a journal that grows meanwhile.
@@ -176,7 +176,7 @@ def _check(run: Run, statement: Statement) -> None:
         raise UsageError(f"{said.item} cannot be {said.decision}", where="sign-off", mend="`deploykit unlock RUN`")
     if said.decision is DecisionKind.BROKEN:
         require_breakable(run.store.lock(*run.place), run.id, run.settings.lock.expires)
-    rules.check(statement, run.plan, run.settings.people, at)
+    rules.check(statement, run.plan, team(run), at)
     _require_short(said.decision, (said.until - said.made_at).total_seconds(), run)
     rules.check_history(statement, run.plan, state, events, at)
 

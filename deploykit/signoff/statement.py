@@ -187,7 +187,8 @@ def make(
     )
     about = (
         Subject(name=PLAN, digest=Digest(sha256=plan.hash)),
-        Subject(name=plan.release, digest=Digest(git_commit=plan.commit)),
+        # No tag can pass for the plan or for evidence.
+        Subject(name=f"release/{plan.release}", digest=Digest(git_commit=plan.commit)),
         *(Subject(name=EVIDENCE, digest=Digest(sha256=digest)) for digest in evidence),
     )
     return Statement(subject=about, predicate=predicate)

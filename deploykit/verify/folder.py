@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from deploykit.journal import chain
 from deploykit.journal.events import Event, Type
 from deploykit.model import Plan
 from deploykit.settings import PersonSettings
+from deploykit.signoff import kept
 
 
 @dataclass
@@ -69,8 +69,7 @@ class Folder:
 
     def people(self) -> dict[str, PersonSettings]:
         """The team, as the archived settings have it."""
-        people = tomllib.loads(self.read("settings.toml").decode()).get("people", {})
-        return {name: PersonSettings.model_validate(person) for name, person in people.items()}
+        return kept.people(self.read("settings.toml"))
 
     def end(self) -> Event:
         """The journal's newest event."""

@@ -432,3 +432,17 @@ def test_an_approval_that_is_revoked_at_the_last_moment_stops_the_first_effect(
         run_action(run, world.context(run), item("blue-green.deploy"))
     assert world.effects == []
     assert run.state().steps == {}
+
+
+def test_who_was_added_to_the_settings_after_the_plan_decides_nothing(world: World) -> None:
+    run = world.plan()
+    settle(run, ISSUES, Outcome.INCONCLUSIVE)
+    world.edit(
+        "[people.dev]", '[people.mallory]\nprincipal = "stranger@example.com"\nroles = ["approver"]\n[people.dev]'
+    )
+    with pytest.raises(RefusedError, match=r"stranger@example\.com is not on the team"):
+        decide(world.again(run), ISSUES, SIGNED, key=world.key("stranger"))
+    with pytest.raises(RefusedError, match="the settings changed"):
+        decide(world.again(run), ERRORS, OVERRIDDEN, key=world.key("stranger"), comment="let me")
+    decide(world.again(run), ISSUES, SIGNED, key=world.key("olga"))
+    assert gate.opens(world.again(run), ISSUES)

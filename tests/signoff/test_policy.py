@@ -99,6 +99,18 @@ def test_a_demo_key_approves_in_the_sandbox(team: Team) -> None:
         assert require_approval(run).signer.endswith(rules.DEMO)
 
 
+def test_a_statement_names_the_commit_that_is_deployed(run: Run, team: Team) -> None:
+    made = kept.load(run.folder, decide(run, PLAN, SIGNED, key=team.key("ann")).statement)
+    subjects = json.loads(made.data)["subject"]
+    assert subjects == [
+        {"digest": {"sha256": run.plan.hash}, "name": "plan"},
+        {"digest": {"gitCommit": run.plan.commit}, "name": "release/v2"},
+    ]
+    assert made.predicate.sign_by is not None
+    assert made.predicate.sign_by - made.predicate.made_at == timedelta(hours=1)
+    assert made.predicate.until - made.predicate.made_at == timedelta(days=1)
+
+
 def test_waiting_names_who_may_sign_what_and_how(run: Run) -> None:
     with pytest.raises(Waiting) as caught:
         require_approval(run)
