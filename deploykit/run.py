@@ -23,7 +23,7 @@ from deploykit.journal import chain, spool, witness
 from deploykit.journal.events import Actor, Draft, Event, Type
 from deploykit.journal.locks import Lock, one_process
 from deploykit.journal.state import State
-from deploykit.journal.store import PATIENCE, RunRow, Store, stored
+from deploykit.journal.store import PATIENCE, Known, RunRow, Store, stored
 from deploykit.model import Evidence, Json, Plan, Result, canonical, sha256
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ class Run:
         for kind, said in witness.tell(self.settings, event):
             self.append(kind, data=said)
 
-    def intend(self, *, item: str, step: str, op: str, data: Json, forward: bool = True) -> Event:
+    def intend(
+        self, *, item: str, step: str, op: str, data: Json, forward: bool = True, known: Known | None = None
+    ) -> Event:
         """Commit the intent of an effect, under the lock.
 
         Args:
@@ -167,15 +169,16 @@ class Run:
             op: The operation's id.
             data: What is about to be done.
             forward: Whether freeze and clock are asked as well; what belongs to a rollback asks neither.
+            known: What was read of the journal when it was decided, and must still stand.
 
         Raises:
             LockedError: The lock is not ours, or no longer.
-            RefusedError: The environment is frozen, or the clock jumped.
+            RefusedError: The environment is frozen, the clock jumped, or what it rests on was taken back.
         """
         if self.lock is None:
             self.take_lock()
         draft = self._draft(Type.STEP_INTENDED, item, step, op, data)
-        intent = self.store.append(draft, fence=self.lock, place=self.place, forward=forward)
+        intent = self.store.append(draft, fence=self.lock, place=self.place, forward=forward, known=known)
         self._intended.add(step)
         return intent
 

@@ -30,7 +30,7 @@ from deploykit.journal.events import Type
 from deploykit.model import DecisionKind, Outcome, Result
 from deploykit.rollback import traffic_back
 from deploykit.run import Run
-from deploykit.signoff import policy
+from deploykit.signoff import gate
 from deploykit.signoff.policy import decide
 from tests.world import LIVE, SERVICE, Fault, World, answered, item
 
@@ -372,7 +372,7 @@ def test_an_approval_that_expires_between_two_steps_sends_traffic_back(
     run = ready(world)
     decision = run.state().decisions["plan"]
     assert decision.until is not None
-    world.pauses = [lambda: monkeypatch.setattr(policy, "now", lambda: decision.until)]
+    world.pauses = [lambda: monkeypatch.setattr(gate, "now", lambda: decision.until)]
     with pytest.raises(Waiting, match="which is over"):
         act(world, run, TRAFFIC.id)
     assert world.effects == [SHARES[0], BACK]
