@@ -17,7 +17,7 @@ ifneq ($(shell $(BIN)/python -c pass 2>/dev/null && cat $(LOCKED) 2>/dev/null),$
 STALE := stale
 endif
 
-.PHONY: help setup demo test long cover lint check lock bench clean stale
+.PHONY: help setup demo example test long cover lint check lock bench clean stale
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,11 @@ setup: $(READY) ## make .venv with everything that is locked, and the project it
 
 demo: $(READY) ## a deployment from beginning to end on this machine
 	@$(BIN)/deploykit demo $(ARGS)
+
+example: $(READY) ## the archive in reports/example anew: the evening of scenario `errors`
+	@$(BIN)/deploykit demo --scenario errors
+	@rm -rf reports/example && mkdir reports/example
+	@cp -r "$$(ls -d reports/shop/* | tail -n 1)" "$$(ls -d .deploykit/demo/*/allowed_signers | tail -n 1)" reports/example/
 
 # Tests mostly wait, so four at once. Those with a sandbox or a browser come after and alone, for they look at the clock.
 # Exit code 5 is "no test": ARGS may leave one of the two without any.

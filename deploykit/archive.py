@@ -6,24 +6,23 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from deploykit import checklist, reconcile, redact, report, rollback
+from deploykit import checklist, reconcile, redact, report
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.execution import make_context, run_check
 from deploykit.execution.checks import left_out
-from deploykit.files import write_atomically
 from deploykit.journal.events import Type
 from deploykit.journal.state import State, Status
 from deploykit.journal.store import stored
 from deploykit.model import Evidence, Json, Outcome, Result, sha256
 from deploykit.run import Run
-from deploykit.signoff import policy, ssh
+from deploykit.seal import HEAD, SEAL, files, seal, sealing_key, sums_of
+from deploykit.signoff import gate, ssh
+from deploykit.verify import undecided
 
 #: The rule that closing enforces.
 DOCUMENTED = "rule.documented"
-SUMS, SEAL, HEAD = "SHA256SUMS", rollback.SEAL, "HEAD"
 
 
 def export(run: Run) -> None:
@@ -39,7 +38,7 @@ def export(run: Run) -> None:
         "journal.jsonl": b"".join(event.line + b"\n" for event in events),
         "settings.toml": _settings(run),
         "checklist.toml": checklist.text().encode(),
-        "allowed_signers": policy.allowed_signers(run).read_bytes(),
+        "allowed_signers": gate.allowed_signers(run).read_bytes(),
         **_points(run),
         "report.html": report.render(run),
     }
@@ -55,10 +54,11 @@ def close(run: Run) -> None:
     Raises:
         RefusedError: An item that is needed has no outcome, the folder is sealed, or a secret stands in a file.
         UsageError: There is no key to seal with.
+        BrokenRecordError: A decision does not hold.
     """
     if (run.folder / SEAL).exists():
         raise RefusedError("the run is sealed", where=run.id, mend="what is learnt later goes to an addendum")
-    key = _sealing_key(run)
+    key = sealing_key(run)
     reconcile.mend(run)
     if not run.state().sealed:
         _settle_rest(run)
@@ -67,28 +67,14 @@ def close(run: Run) -> None:
         # Before the journal says sealed: what is found now can still be mended.
         export(run)
         _refuse_secrets(run)
+        _require_decisions(run)
         run.append(Type.RUN_SEALED, data={"plan": run.plan.hash})
     export(run)
     last = run.events()[-1]
     run.write(HEAD, f"{last.seq} {last.hash}\n".encode())
     _refuse_secrets(run)
-    _seal(run.folder, key)
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder but the seal's own two, as relative paths in the order of `LC_ALL=C sort`.
-
-    Raises:
-        BrokenRecordError: Something is neither a plain file nor a folder.
-    """
-    found = []
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise BrokenRecordError("neither a plain file nor a folder", where=str(name), mend="take it out")
-        if path.is_file() and str(name) not in {SUMS, SEAL}:
-            found.append(name)
-    yield from sorted(found, key=lambda name: name.as_posix().encode())
+    with stored(run.folder):
+        seal(run.folder, sums_of(run.folder), key, ssh.Namespace.SEAL)
 
 
 def _settings(run: Run) -> bytes:
@@ -144,13 +130,12 @@ def _require_complete(run: Run, state: State, missing: list[str]) -> None:
         )
 
 
-def _sealing_key(run: Run) -> Path:
-    """The key to seal with, looked at before anything is written."""
-    key = run.settings.signing.key
-    if key is None:
-        raise UsageError("there is no key to seal with", where="[signing] key", mend="name the operator's key there")
-    ssh.principal_of_key(run.settings.path(key), policy.allowed_signers(run))
-    return run.settings.path(key)
+def _require_decisions(run: Run) -> None:
+    """Every decision that the journal holds is proved once more, before it is sealed with the rest."""
+    wrong = undecided(run.folder, gate.allowed_signers(run))
+    if wrong:
+        mend = "end a key with valid-before=..., never by taking its line out; else look who wrote to the store"
+        raise BrokenRecordError(wrong[0], where=run.id, mend=mend)
 
 
 def _keep_interactive(run: Run) -> None:
@@ -208,20 +193,3 @@ def _strings(value: Any) -> Iterator[str]:
         yield "".join(part for part in value if isinstance(part, str))
         for inner in value:
             yield from _strings(inner)
-
-
-def _seal(folder: Path, key: Path) -> None:
-    lines = []
-    for name in files(folder):
-        if set("\\\n\r") & set(str(name)):
-            raise BrokenRecordError("a file's name that SHA256SUMS cannot hold", where=repr(str(name)))
-        lines.append(f"{sha256((folder / name).read_bytes())}  {name.as_posix()}\n")
-    sums = "".join(lines).encode()
-    signature = ssh.sign(sums, key, ssh.Namespace.SEAL)
-    with stored(folder):
-        write_atomically(folder / SUMS, sums)
-        for name in [*files(folder), Path(SUMS)]:
-            (folder / name).chmod(0o444)
-        # Last: its presence is what makes the folder sealed.
-        write_atomically(folder / SEAL, signature)
-        (folder / SEAL).chmod(0o444)

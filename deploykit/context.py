@@ -112,6 +112,12 @@ class Guard(Protocol):
         ...
 
 
+def data_of(event: Json) -> Json:
+    """What an event of the timeline carries; empty where it carries nothing."""
+    data = event.get("data")
+    return data if isinstance(data, dict) else {}
+
+
 class StopAskedError(Exception):
     """Somebody asked the work under way to stop (a rollback elsewhere, or an interrupt)."""
 

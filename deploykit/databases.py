@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deploykit import redact
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.model import Evidence, Json, Outcome, Result, Table, canonical, sha256
 from deploykit.ports.database import Applied, Backup, Contents, Copy, Migrations, Revision
 
@@ -139,9 +139,9 @@ def migrated(context: Context) -> Migrated:
 
 def _steps(context: Context) -> Iterator[tuple[str, str, Json]]:
     for event in context.timeline():
-        step, data = str(event.get("step", "")), event.get("data")
+        step = str(event.get("step", ""))
         if step.startswith(f"{MIGRATE}/"):
-            yield str(event["type"]), step, data if isinstance(data, dict) else {}
+            yield str(event["type"]), step, data_of(event)
 
 
 def outcome_of(context: Context, item: str) -> Outcome | None:
@@ -156,12 +156,8 @@ def reviewed_evidence(context: Context) -> str:
 
 
 def _settled(context: Context, item: str) -> Json:
-    found: Json = {}
-    for event in context.timeline():
-        data = event.get("data")
-        if event["type"] == "item.settled" and event["item"] == item and isinstance(data, dict):
-            found = data
-    return found
+    settled = [e for e in context.timeline() if e["type"] == "item.settled" and e["item"] == item]
+    return data_of(settled[-1]) if settled else {}
 
 
 def fingerprint(evidence: Evidence) -> str:

@@ -4,7 +4,8 @@
     ├── UsageError                      2   a setting, parameter or argument is wrong; nothing was touched
     ├── Waiting                         3   a person has to decide first
     ├── RefusedError                    8   a rule forbids it
-    │   └── LockedError                 8   another run or process acts on this environment
+    │   ├── LockedError                 8   another run or process acts on this environment
+    │   └── OvertakenError              8   what it rests on changed while it was being done
     ├── ProviderError                   1   an outside system could not be asked, or its answer is of no use
     │   ├── Unreachable                 1     it did not answer, or not in time
     │   └── Rejected                    1     it answered, and said no
@@ -82,6 +83,10 @@ class RefusedError(DeploykitError):
 
 class LockedError(RefusedError):
     """Another run, or another process of this run, acts on the environment."""
+
+
+class OvertakenError(RefusedError):
+    """What it rests on changed after it was looked at, and before it was written down."""
 
 
 class ProviderError(DeploykitError):

@@ -200,25 +200,6 @@ class Figure(Record):
     marks: tuple[tuple[float, str], ...] = ()
 
 
-def joined(parts: tuple[tuple[Figure, ...], ...]) -> tuple[Figure, ...]:
-    """Figures of the same title as one: their lines by name, end to end, with all marks."""
-    known: dict[str, Figure] = {}
-    for figure in (figure for part in parts for figure in part):
-        before = known.get(figure.title)
-        known[figure.title] = _after(before, figure) if before else figure
-    return tuple(known.values())
-
-
-def _after(before: Figure, figure: Figure) -> Figure:
-    lines = {series.name: series for series in before.series}
-    for series in figure.series:
-        earlier = lines[series.name].points if series.name in lines else ()
-        points = tuple(sorted({**dict(earlier), **dict(series.points)}.items()))
-        lines[series.name] = series.model_copy(update={"points": points})
-    update = {"series": tuple(lines.values()), "marks": before.marks + figure.marks, "band": before.band + figure.band}
-    return figure.model_copy(update=update)
-
-
 class Evidence(Record):
     """What a result rests on; written to the archive under its own hash.
 
@@ -262,11 +243,20 @@ class DecisionKind(StrEnum):
     DID_NOT = "did-not"
     #: A lock whose holder is gone.
     BROKEN = "broken"
+    #: A decision that its maker takes back before it was used.
+    REVOKED = "revoked"
+    #: What was overridden, looked at afterwards by somebody else.
+    REVIEWED = "reviewed"
 
     @property
     def resolves(self) -> bool:
         """Whether it settles a step whose end nobody saw."""
         return self in {DecisionKind.HAPPENED, DecisionKind.DID_NOT}
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is about an earlier decision."""
+        return self in {DecisionKind.REVOKED, DecisionKind.REVIEWED}
 
 
 class Decision(Record):

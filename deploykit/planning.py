@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploykit import __version__, measure
+from deploykit import measure, redact
 from deploykit.checklist import checklist
 from deploykit.context import Ports
 from deploykit.errors import ProviderError, Rejected, UsageError
@@ -15,9 +15,9 @@ from deploykit.journal.events import Actor
 from deploykit.journal.store import RunRow
 from deploykit.model import Arm, Colour, Plan, canonical, now, sha256
 from deploykit.providers import connect
-from deploykit.run import Run, new_id
+from deploykit.run import MADE_WITH, Run, new_id
 from deploykit.settings import EnvironmentSettings, Settings
-from deploykit.signoff.policy import PLAN_SIGNATURE, sign_plan
+from deploykit.signoff.kept import PLAN_SIGNATURE, sign_plan
 
 #: Where the frozen notebooks and the person's copies lie in a run's folder.
 FROZEN, WORK = "frozen", "work"
@@ -53,6 +53,7 @@ def make(settings: Settings, environment: str, release: str, actor: Actor, *, re
         plan = _plan(settings, row.model_copy(update={"number": number}), found, rehearse=rehearse)
         files = {f"{FROZEN}/{name}": data for name, data in found.notebooks.items()}
         files |= {f"{WORK}/{name}": for_run(data, row.run) for name, data in found.notebooks.items()}
+        files["settings.toml"] = redact.text((settings.home / settings.file).read_text("utf-8")).encode()
         if settings.signing.key is not None:
             files[PLAN_SIGNATURE] = sign_plan(plan, settings.path(settings.signing.key))
         return plan, files
@@ -82,7 +83,7 @@ def _plan(settings: Settings, row: RunRow, found: _Found, *, rehearse: bool) -> 
         operator=settings.signing.operator,
         solo=settings.signing.solo,
         made_at=now(),
-        made_with=f"deploykit {__version__}",
+        made_with=MADE_WITH,
         live=found.live,
         candidate=found.candidate,
         steps=shift.steps,

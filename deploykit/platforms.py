@@ -10,6 +10,9 @@ from deploykit.errors import ProviderError, Rejected, Unreachable
 from deploykit.model import Evidence
 from deploykit.ports import Deployment, Platform
 
+#: How many of a service's deployments are looked through for one: more than anybody tries in a night.
+LATEST = 50
+
 
 def newest(platform: Platform, service: str) -> Deployment:
     """The newest deployment of a service.
@@ -31,7 +34,7 @@ def running(platform: Platform, service: str) -> Deployment:
     Raises:
         Rejected: The platform knows none.
     """
-    known = (one for one in platform.deployments(service) if one.state == "running")
+    known = (one for one in platform.deployments(service, limit=LATEST) if one.state == "running")
     return next(known, None) or newest(platform, service)
 
 
@@ -41,7 +44,7 @@ def find(platform: Platform, service: str, deployment: str) -> Deployment:
     Raises:
         Rejected: It is not among the latest.
     """
-    for one in platform.deployments(service):
+    for one in platform.deployments(service, limit=LATEST):
         if one.id == deployment:
             return one
     raise Rejected(f"{service} has no deployment {deployment}", where="platform", mend="look at the platform's page")
@@ -53,11 +56,11 @@ def way_back(platform: Platform, service: str, commit: str) -> Deployment:
     Raises:
         Rejected: There is none.
     """
-    for one in platform.deployments(service):
+    for one in platform.deployments(service, limit=LATEST):
         if one.commit != commit and one.can_roll_back:
             return one
     raise Rejected(
-        f"{service} has no earlier deployment to go back to",
+        f"{service} has no earlier deployment to go back to, among its latest {LATEST}",
         where="platform",
         mend="traffic is on live; deploy a good release there by hand",
     )

@@ -6,7 +6,7 @@ import base64
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +16,12 @@ from zoneinfo import ZoneInfo
 from deploykit import executed, templates, timeline
 from deploykit.checklist import Item, checklist
 from deploykit.errors import BrokenRecordError
+from deploykit.execution.figures import joined
 from deploykit.journal.events import Event, Type
 from deploykit.journal.state import State, fold
-from deploykit.model import SEVERITY, Decision, DecisionKind, Evidence, Figure, Outcome, Plan, Verdict, joined
+from deploykit.model import SEVERITY, Decision, DecisionKind, Evidence, Figure, Outcome, Plan, Verdict
 from deploykit.run import Run
+from deploykit.signoff import gate
 
 
 class _Mark(NamedTuple):
@@ -83,7 +85,8 @@ def render(run: Run) -> bytes:
         status=_STATUS[state.status.value],
         state=state,
         reasons=_reasons(events),
-        decisions=[_decision(event) for event in events if event.type is Type.DECISION_MADE],
+        decisions=list(_decisions(events)),
+        to_review=gate.to_review(run),
         moments=list(timeline.moments(events)),
         zone=run.environment.timezone,
         phases=phases,
@@ -116,7 +119,7 @@ def incident(
             status=_STATUS[state.status.value][1],
             state=state,
             moments=list(timeline.moments(known)),
-            decisions=[_decision(event) for event in known if event.type is Type.DECISION_MADE],
+            decisions=list(_decisions(known)),
             verdicts=[verdict for event in known if (verdict := _verdict(event))],
             graphs=graphs or {},
             failed=[s for s in state.items.values() if not s.outcome.opens and s.outcome is not Outcome.NOT_REACHED],
@@ -153,8 +156,15 @@ def own_templates(run: Run) -> Path | None:
     return run.settings.path(run.settings.templates) if run.settings.templates else None
 
 
-def _decision(event: Event) -> Decision:
-    return Decision.model_validate({"item": event.item, **event.data})
+def _decisions(events: Iterable[Event]) -> Iterator[Decision]:
+    """What people decided on items, and on each other's decisions."""
+    for event in events:
+        if event.type is Type.DECISION_MADE:
+            yield Decision.model_validate({"item": event.item, **event.data})
+        elif event.type in {Type.DECISION_REVOKED, Type.DECISION_REVIEWED}:
+            said = event.data.get("decision")
+            if isinstance(said, dict):
+                yield Decision.model_validate({"item": event.item, **said})
 
 
 def _verdict(event: Event) -> Verdict | None:

@@ -15,12 +15,11 @@ from deploykit.ports import Router
 from deploykit.providers import connect
 from deploykit.returning import Roles, send_back
 from deploykit.run import Run, new_id, read_plan
+from deploykit.seal import SEAL
 from deploykit.settings import Settings
 
 #: A journal that cannot be read or written, or whose end is damaged, keeps no traffic where it is.
 _NO_STORE = (StoreError, BrokenRecordError)
-#: What a folder has once its run is sealed.
-SEAL = "SHA256SUMS.sig"
 
 
 def traffic_back(run: Run, reason: str, *, database: bool = False) -> Json:

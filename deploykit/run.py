@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from deploykit import redact
+from deploykit import __version__, redact
 from deploykit.errors import BrokenRecordError, LockedError, RefusedError, StoreError, UsageError
 from deploykit.files import write_atomically
 from deploykit.journal import chain, spool, witness
 from deploykit.journal.events import Actor, Draft, Event, Type
 from deploykit.journal.locks import Lock, one_process
 from deploykit.journal.state import State
-from deploykit.journal.store import PATIENCE, RunRow, Store, stored
+from deploykit.journal.store import PATIENCE, Known, RunRow, Store, stored
 from deploykit.model import Evidence, Json, Plan, Result, canonical, sha256
 
 if TYPE_CHECKING:
     from deploykit.settings import EnvironmentSettings, Settings
 
+#: What a plan says that it was made with.
+MADE_WITH = f"deploykit {__version__}"
 #: How often the lock's heartbeat is written, at most.
 BEAT_SECONDS = 10.0
 
@@ -120,6 +122,19 @@ class Run:
         """Service and environment: what a lock is on."""
         return self.plan.service, self.plan.environment
 
+    def require_planned_version(self) -> None:
+        """Refuse to go forward with another version of deploykit than the one that was approved with the plan.
+
+        Raises:
+            RefusedError: Another version made the plan.
+        """
+        if self.plan.made_with != MADE_WITH:
+            raise RefusedError(
+                f"{self.plan.made_with} made the plan and this is {MADE_WITH}, which may only roll it back",
+                where="plan",
+                mend=f"go on with {self.plan.made_with}, or make a new plan; `deploykit rollback` still works",
+            )
+
     def require_planned_settings(self) -> None:
         """Refuse to go on by settings that are not the ones that were approved.
 
@@ -143,7 +158,9 @@ class Run:
         for kind, said in witness.tell(self.settings, event):
             self.append(kind, data=said)
 
-    def intend(self, *, item: str, step: str, op: str, data: Json, forward: bool = True) -> Event:
+    def intend(
+        self, *, item: str, step: str, op: str, data: Json, forward: bool = True, known: Known | None = None
+    ) -> Event:
         """Commit the intent of an effect, under the lock.
 
         Args:
@@ -152,15 +169,16 @@ class Run:
             op: The operation's id.
             data: What is about to be done.
             forward: Whether freeze and clock are asked as well; what belongs to a rollback asks neither.
+            known: What was read of the journal when it was decided, and must still stand.
 
         Raises:
             LockedError: The lock is not ours, or no longer.
-            RefusedError: The environment is frozen, or the clock jumped.
+            RefusedError: The environment is frozen, the clock jumped, or what it rests on was taken back.
         """
         if self.lock is None:
             self.take_lock()
         draft = self._draft(Type.STEP_INTENDED, item, step, op, data)
-        intent = self.store.append(draft, fence=self.lock, place=self.place, forward=forward)
+        intent = self.store.append(draft, fence=self.lock, place=self.place, forward=forward, known=known)
         self._intended.add(step)
         return intent
 

@@ -37,14 +37,15 @@ from deploykit.guard import GuardProcess
 from deploykit.journal import spool
 from deploykit.journal.events import Actor, Type
 from deploykit.journal.state import State, Status, StepPhase
-from deploykit.model import DecisionKind, Json, Outcome
+from deploykit.model import Json, Outcome
 from deploykit.planning import FROZEN, code_hash
 from deploykit.providers import connect
 from deploykit.reconcile import NOTEBOOKS, moved_traffic
 from deploykit.returning import is_split
 from deploykit.rollback import return_traffic
 from deploykit.run import Run
-from deploykit.signoff.policy import require_approval
+from deploykit.signoff import gate, glass
+from deploykit.signoff.gate import require_approval
 
 if TYPE_CHECKING:
     from deploykit.engine import Executed
@@ -64,8 +65,10 @@ def forward(run: Run, say: Say) -> None:
     """
     spool.merge(run.store, run.id, run.actor)
     reconcile.mend(run)
+    run.require_planned_version()
     _require_open(run)
     run.require_planned_settings()
+    glass.alert_all(run)
     if not run.plan.rehearsal:
         run.store.require_thawed(run.place)
         require_approval(run)
@@ -234,7 +237,7 @@ def _go_on_or_raise(run: Run, phase: Phase, executed: Executed, say: Say) -> Non
 def waiting(run: Run, phase: str) -> tuple[str, ...]:
     """The sign-offs that a phase waits for, where nothing else keeps its gate shut but what comes after them."""
     state = run.state()
-    shut = [item for item in checklist().gate(phase) if not state.opens(item.id)]
+    shut = [item for item in checklist().gate(phase) if not gate.opens(run, item.id)]
     asked = tuple(item.id for item in shut if not item.automated and _inconclusive(state, item.id))
     others = [item for item in shut if item.id not in asked and item.id in state.items]
     return () if others else asked
@@ -245,20 +248,18 @@ def _inconclusive(state: State, item: str) -> bool:
 
 
 def _require_no_refusal(run: Run, phase: Phase) -> None:
-    decisions = run.state().decisions
+    refused = run.state().words.refused
     for item in checklist().gate(phase.id):
-        decision = decisions.get(item.id)
-        if decision is not None and decision.kind is DecisionKind.REFUSED:
-            said = f"{decision.signer} refused {item.id}: {decision.comment}"
-            raise RefusedError(
-                said, where=f"phase {phase.id}", mend=f"deploykit rollback {run.plan.number}, or a new plan"
-            )
+        if item.id in refused:
+            said = f"{refused[item.id].signer} refused {item.id}: {refused[item.id].comment}"
+            mend = f"deploykit rollback {run.plan.number}, or a new plan"
+            raise RefusedError(said, where=f"phase {phase.id}", mend=mend)
 
 
 def _require_rules_kept(run: Run) -> None:
     """A rule that a notebook met is told as what it is, and not as a cell that raised."""
     state = run.state()
-    broken = [state.items[rule] for rule in BEFORE_CHANGES if rule in state.items and not state.opens(rule)]
+    broken = [state.items[rule] for rule in BEFORE_CHANGES if rule in state.items and not gate.opens(run, rule)]
     if broken:
         said = "; ".join(f"{rule.item}: {rule.summary}" for rule in broken)
         signs = "; ".join(f"deploykit sign {run.plan.number} {rule.item} --override -m WHY" for rule in broken)
@@ -266,12 +267,7 @@ def _require_rules_kept(run: Run) -> None:
 
 
 def _shut(run: Run, phase: Phase) -> str:
-    state = run.state()
-    shut = [
-        f"{item.id} is {state.items[item.id].outcome.value}" if item.id in state.items else f"{item.id} is not done"
-        for item in checklist().gate(phase.id)
-        if not state.opens(item.id)
-    ]
+    shut = [f"{item.id} is {why}" for item in checklist().gate(phase.id) if (why := gate.shut(run, item.id))]
     return "; ".join(shut) or "the gate was not reached"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deploykit.journal.events import Event, Type
+from deploykit.journal.words import BY_PERSON
 from deploykit.model import Answer, DecisionKind, Outcome
 
 
@@ -108,6 +109,16 @@ def _guarded(event: Event) -> tuple[str, str]:
     return _and("guard started", reason), "care" if reason else "plain"
 
 
+def _answered(sentence: str, tone: str) -> Callable[[Event], tuple[str, str]]:
+    """What became of an earlier decision, by whom and why."""
+
+    def told(event: Event) -> tuple[str, str]:
+        who = f" by {event.actor.id}" if event.data.get("by") == BY_PERSON else ""
+        return _and(sentence.format(item=event.item) + who, _comment(event) or _said(event, "reason")), tone
+
+    return told
+
+
 def _comment(event: Event) -> str:
     decision = event.data.get("decision")
     return str(decision.get("comment", "")) if isinstance(decision, dict) else ""
@@ -135,7 +146,8 @@ _TELL: dict[Type, Callable[[Event], tuple[str, str]]] = {
     Type.ITEM_SETTLED: _settled,
     Type.VERDICT_GIVEN: _judged,
     Type.DECISION_MADE: _decided,
-    Type.DECISION_REVOKED: _tell("decision on {item} revoked", "care", "reason", "comment"),
+    Type.DECISION_REVOKED: _answered("decision on {item} revoked", "care"),
+    Type.DECISION_REVIEWED: _answered("override of {item} reviewed", "good"),
     Type.ROLLBACK_ASKED: _tell("rollback asked", "bad", "reason"),
     Type.TRAFFIC_RETURNED: _tell("traffic returned to live", "bad", "reason"),
     Type.DRIFT_FOUND: _tell("drift", "bad", "text"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from deploykit.actions import finish
 from deploykit.actions.deploy import Deploy
 from deploykit.actions.incident import IncidentReport
 from deploykit.actions.notify import RolledBack
@@ -19,7 +21,7 @@ from deploykit.context import Context, StopAskedError
 from deploykit.databases import MIGRATE
 from deploykit.errors import Rejected, Unreachable, UsageError
 from deploykit.journal.events import Type
-from deploykit.model import Kind, Outcome, Result, canonical
+from deploykit.model import Kind, Outcome, Result, canonical, now
 from deploykit.platforms import newest, wait_for
 from deploykit.ports import Incident
 from deploykit.run import Run
@@ -156,6 +158,12 @@ def test_where_the_release_does_not_run_nothing_is_rolled_back(world: World, con
     assert world.effects == []
 
 
+def test_a_night_of_many_tries_hides_no_way_back(world: World, run: Run, context: Context) -> None:
+    tries = [deployment(f"try-{number}", run.plan.commit) for number in range(20)]
+    world.deployments["shop-blue"] = [*tries, deployment("good", COMMITS["v1"])]
+    assert only(Platform(context)).do("op")["deployment"] == "good"
+
+
 def test_without_an_earlier_deployment_there_is_nothing_to_go_back_to(world: World, run: Run, context: Context) -> None:
     world.deployments["shop-blue"] = [deployment("bad", run.plan.commit)]
     with pytest.raises(Rejected, match="no earlier deployment") as caught:
@@ -212,7 +220,7 @@ def test_without_a_pager_the_chat_is_told_and_says_so(world: World, context: Con
 
 
 @pytest.mark.parametrize("fault", [Fault.DOWN, Fault.REJECTED])
-def test_a_pager_that_fails_fails_alone_and_after_the_chat(world: World, context: Context, fault: Fault) -> None:
+def test_a_pager_that_fails_fails_alone(world: World, context: Context, fault: Fault) -> None:
     world.broken["pager.find"] = world.broken["pager.open"] = fault
     chat, pager = RolledBack(context).steps()
     chat.do("op")
@@ -234,7 +242,7 @@ def test_an_incident_whose_answer_was_lost_is_found_and_not_opened_again(world: 
 
 @pytest.mark.parametrize(
     ("call", "number", "mend"),
-    [("chat.post", 0, "tell #deployments yourself"), ("pager.open", 1, "open the incident yourself; the chat knows")],
+    [("chat.post", 0, "tell #deployments yourself"), ("pager.open", 1, "open the incident yourself")],
 )
 def test_what_is_not_there_afterwards_fails(world: World, context: Context, call: str, number: int, mend: str) -> None:
     world.fail(call, Fault.LYING)
@@ -412,7 +420,8 @@ def test_a_step_is_held_until_enough_requests_were_counted_to_show_where_they_go
     world: World, context: Context
 ) -> None:
     world.rate = 10
-    step = Traffic(context).steps()[0]
+    patient = context.plan.model_copy(update={"hold_limit_seconds": 6000.0})
+    step = Traffic(replace(context, plan=patient)).steps()[0]
     step.do("op")
     result = step.settle()
     assert result.outcome is Outcome.PASS
@@ -461,3 +470,31 @@ def test_weights_that_were_moved_without_a_restart_are_somebody_elses(world: Wor
     result = step.settle()
     assert (result.outcome, world.effects) == (Outcome.FAIL, ["weights blue 10, green 90"])
     assert "somebody else moved the weights" in result.summary
+
+
+# --- the log
+
+
+def test_what_was_written_a_moment_ago_is_waited_for_before_it_is_taken_for_not_written(
+    world: World, run: Run, context: Context
+) -> None:
+    step = written_last(context)
+    run.intend(item="finish.log", step=step.id, op="op", data=step.intent)
+    world.pauses = [lambda: None, lambda: world.marks.update({run.id: "event-0"})]
+    assert (step.probe(), world.pauses) == (True, [])
+
+
+def test_what_was_written_long_ago_would_show_by_now(
+    world: World, run: Run, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = written_last(context)
+    run.intend(item="finish.log", step=step.id, op="op", data=step.intent)
+    monkeypatch.setattr(finish, "now", lambda: now() + timedelta(minutes=2))
+    world.pauses = [lambda: pytest.fail("there is nothing to wait for")]
+    assert step.probe() is False
+
+
+def written_last(context: Context) -> Step:
+    step = finish.Log(context).steps()[-1]
+    assert step.id == "finish.log/events"
+    return step

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploykit.checks import rollback, service, success, watch
+from deploykit.checks import rollback, service, smoke, success, watch
 from deploykit.context import Context, StopAskedError
 from deploykit.errors import ProviderError
 from deploykit.model import Answer, Finding, Outcome, Result, Verdict
@@ -78,7 +78,7 @@ def test_a_candidate_that_falls_silent_between_the_questions_raises_for_its_call
 
 
 def test_smoke_asks_the_candidate_and_keeps_every_answer(context: Context) -> None:
-    result = service.smoke(context)
+    result = smoke.smoke(context)
     assert (result.outcome, result.summary) == (Outcome.PASS, "2 of 2 requests answered as they must")
     assert result.evidence.tables[0].rows == (("/products", "200", "200", "ok"), ("/cart", "200", "200", "ok"))
 
@@ -95,7 +95,7 @@ def test_each_answer_is_held_against_what_it_must_be(
     world: World, context: Context, pages: dict[str, Any], outcome: Outcome, said: str
 ) -> None:
     world.pages |= pages
-    result = service.smoke(context)
+    result = smoke.smoke(context)
     assert result.outcome is outcome
     assert said in {row[3] for row in result.evidence.tables[0].rows}
 
@@ -113,12 +113,12 @@ def test_a_request_without_an_answer_is_an_error_and_a_wrong_answer_weighs_more(
 ) -> None:
     world.pages |= pages
     world.fail("http.get", *faults)
-    assert service.smoke(context).outcome is outcome
+    assert smoke.smoke(context).outcome is outcome
 
 
 def test_no_list_of_requests_is_no_pass(world: World) -> None:
     world.edit('smoke = [{path = "/products", contains = "answers"}, {path = "/cart"}]', "")
-    result = service.smoke(world.context(world.plan(approved=False)))
+    result = smoke.smoke(world.context(world.plan(approved=False)))
     assert (result.outcome, result.summary) == (Outcome.INCONCLUSIVE, "no smoke test is set")
     assert "[[environments.production.smoke]]" in result.mend
 

@@ -28,8 +28,9 @@ from deploykit.execution.rules import ask_rules
 from deploykit.journal import clock, spool
 from deploykit.journal.events import Type
 from deploykit.model import DecisionKind, Outcome, Result
+from deploykit.rollback import traffic_back
 from deploykit.run import Run
-from deploykit.signoff import policy
+from deploykit.signoff import gate
 from deploykit.signoff.policy import decide
 from tests.world import LIVE, SERVICE, Fault, World, answered, item
 
@@ -371,7 +372,7 @@ def test_an_approval_that_expires_between_two_steps_sends_traffic_back(
     run = ready(world)
     decision = run.state().decisions["plan"]
     assert decision.until is not None
-    world.pauses = [lambda: monkeypatch.setattr(policy, "now", lambda: decision.until)]
+    world.pauses = [lambda: monkeypatch.setattr(gate, "now", lambda: decision.until)]
     with pytest.raises(Waiting, match="which is over"):
         act(world, run, TRAFFIC.id)
     assert world.effects == [SHARES[0], BACK]
@@ -811,3 +812,42 @@ def test_a_refused_plan_does_nothing(world: World) -> None:
     with pytest.raises(RefusedError, match="not on a Friday"):
         act(world, run, DEPLOY.id)
     assert world.effects == []
+
+
+# --- another version
+
+
+def test_another_version_than_the_one_that_planned_a_run_may_only_roll_it_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ready(world)
+    before = world.effects.copy()
+    monkeypatch.setattr("deploykit.run.MADE_WITH", "deploykit 9.9.9")
+    with pytest.raises(RefusedError, match=r"this is deploykit 9\.9\.9, which may only roll it back"):
+        act(world, run, "blue-green.traffic")
+    assert world.effects == before
+    traffic_back(run, "an outage")
+    assert (world.effects, world.weights) == ([*before, BACK], LIVE)
+
+
+# --- steps that stand alone
+
+
+@pytest.mark.parametrize(
+    ("fault", "call", "error"),
+    [
+        (Fault.REJECTED, "chat.post", NotPassedError),
+        (Fault.DOWN, "chat.post", NotPassedError),
+        (Fault.DOWN, "chat.find", StepUnknownError),
+    ],
+)
+def test_a_chat_that_cannot_be_told_keeps_nobody_from_calling_the_pager(
+    world: World, fault: Fault, call: str, error: type[DeploykitError]
+) -> None:
+    run = world.plan()
+    world.broken[call] = fault
+    with pytest.raises(error, match=call):
+        act(world, run, "rollback.notified")
+    assert world.effects == [f"open deploykit/{run.id}"]
+    world.broken.clear()
+    assert run.state().steps["rollback.notified/pager"].phase.value == "happened"

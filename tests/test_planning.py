@@ -19,7 +19,8 @@ from deploykit.model import DecisionKind
 from deploykit.planning import FROZEN, WORK, code_hash, for_run
 from deploykit.run import read_plan
 from deploykit.settings import SmokeRequest
-from deploykit.signoff.policy import PLAN_SIGNATURE, decide
+from deploykit.signoff.kept import PLAN_SIGNATURE
+from deploykit.signoff.policy import decide
 from tests.world import COMMITS, SERVICE, Fault, World, answered
 
 ROOT = Path(__file__).parents[1]

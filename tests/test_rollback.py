@@ -9,13 +9,13 @@ from contextlib import closing
 
 import pytest
 
-from deploykit import rollback
 from deploykit.errors import RollbackIncompleteError, StoreError, UsageError
 from deploykit.journal import spool
 from deploykit.journal.events import Type
 from deploykit.journal.store import FILE, PATIENCE
 from deploykit.rollback import planned, return_traffic, traffic_back, without_store
 from deploykit.run import Run
+from deploykit.seal import SEAL
 from tests.world import LIVE, SERVICE, Fault, World
 
 BACK = "weights blue 0, green 100"
@@ -165,7 +165,7 @@ def test_the_only_run_that_is_not_sealed_is_found_by_its_folder(run: Run) -> Non
 def test_a_sealed_or_damaged_folder_is_no_candidate(world: World, run: Run) -> None:
     world.shift(0)
     sealed, damaged = world.plan(approved=False), world.plan(approved=False)
-    (sealed.folder / rollback.SEAL).write_text("sealed", "utf-8")
+    (sealed.folder / SEAL).write_text("sealed", "utf-8")
     (damaged.folder / "plan.json").write_text("{", "utf-8")
     assert planned(run.settings, "") == run.plan
 

@@ -15,7 +15,7 @@ import pytest
 from deploykit import checklist as checklist_module
 from deploykit import redact, report, templates
 from deploykit.context import Context
-from deploykit.errors import Rejected, UsageError
+from deploykit.errors import Rejected, Unreachable, UsageError
 from deploykit.execution import run_check
 from deploykit.model import Evidence, Outcome, Result, Series, Table
 from deploykit.run import Run
@@ -164,7 +164,8 @@ def test_what_a_clients_log_says_at_its_loudest_bears_no_token(
     from deploykit.providers._faults import Fault  # noqa: PLC0415 - likewise
     from deploykit.providers._rest import Rest  # noqa: PLC0415 - for this test alone
     from deploykit.providers._slack_client import web_client  # noqa: PLC0415 - likewise
-    from tests.providers.faults import closed_port  # noqa: PLC0415 - likewise
+    from deploykit.providers.http import HttpxHttp  # noqa: PLC0415 - likewise
+    from tests.providers.faults import closed_port, serving  # noqa: PLC0415 - likewise
 
     caplog.set_level(logging.DEBUG)
     redact.learn(CANARY)
@@ -174,3 +175,10 @@ def test_what_a_clients_log_says_at_its_loudest_bears_no_token(
         web_client(f"http://127.0.0.1:{closed_port()}/api/", CANARY, 2).auth_test()
     assert leaks(caplog.text.encode()) == []
     assert leaks(str(caught.value).encode()) == []
+    caplog.clear()
+    query = f"key={EVERY_WAY['url']}&b={EVERY_WAY['base64 for urls']}"
+    with serving(None) as server:
+        HttpxHttp().get(f"{server.url}/x?{query}")
+    with pytest.raises(Unreachable) as unreached:
+        HttpxHttp().get(f"http://127.0.0.1:{closed_port()}/x?{query}")
+    assert (leaks(caplog.text.encode()), leaks(str(unreached.value).encode())) == ([], [])

@@ -158,6 +158,7 @@ class World:
         units: What the metrics say that a query's values are in.
         unreported: Queries whose metric nobody ever reported.
         messages: What stands in the chat, with its kind; `answers` are those under a message, by its ts.
+        under: In which thread each message stands, by its ts.
         channels: The channels that the chat has.
         lines: What stands in the logs; a word in quotes finds those whose message has it.
         contents: What the database holds; `backups` are those of it, `aside` the names of what a restore took away,
@@ -209,6 +210,7 @@ class World:
     turns: list[OnCall] = field(default_factory=lambda: [turn("Ines")])
     incidents: dict[str, Incident] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=dict)
+    under: dict[str, str | None] = field(default_factory=dict)
     channels: set[str] = field(default_factory=lambda: {"deployments", "support", "database-oncall", "infra-oncall"})
     answers: dict[str, list[Message]] = field(default_factory=dict)
     contents: Contents = Contents("0001", {"public.orders": 7}, ("TABLE public.orders | id bigint",))  # noqa: RUF009 - frozen
@@ -669,10 +671,11 @@ class FakeChat(_Port):
         found = [m for k, m in self.world.messages if (k, m.channel, m.run) == (kind, channel, run)]
         return found[0] if found else None
 
-    def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:  # noqa: ARG002 - the port's
+    def post(self, channel: str, text: str, *, run: str, kind: str, thread: str | None = None) -> Message:
         now = datetime.now(UTC)
         message = Message(channel, f"{len(self.world.messages)}.0", "deploykit", text, run, now)
         self.world.change("chat.post", f"post {kind}", lambda: self.world.messages.append((kind, message)))
+        self.world.under[message.ts] = thread
         return message
 
     def channel(self, name: str) -> str | None:

@@ -35,10 +35,7 @@ class Log:
 
     def _step(self, name: str, intent: Json, do: Callable[[], Json], found: Callable[[], Json | None]) -> Step:
         def settle() -> Result:
-            known, tries = found(), INDEXED / PAUSE
-            while known is None and tries > 0:
-                self.context.pause(PAUSE)
-                known, tries = found(), tries - 1
+            known = self._shown(found, INDEXED)
             outcome = Outcome.PASS if known else Outcome.INCONCLUSIVE
             said = f"{name}: written" if known else f"{name}: not found again yet"
             mend = "" if known else "look again in a minute: `deploykit resume`"
@@ -47,9 +44,23 @@ class Log:
             )
 
         def probe() -> bool:
-            return found() is not None
+            # What was written a moment ago may not show yet, and would be written twice.
+            return self._shown(found, INDEXED - self._since(f"{ITEM}/{name}")) is not None
 
         return Step(id=f"{ITEM}/{name}", intent=intent, do=lambda _op: do(), probe=probe, settle=settle)
+
+    def _shown(self, found: Callable[[], Json | None], seconds: float) -> Json | None:
+        """What was written, as soon as the vendor shows it; None where it does not within so many seconds."""
+        known, tries = found(), seconds / PAUSE
+        while known is None and tries > 0:
+            self.context.pause(PAUSE)
+            known, tries = found(), tries - 1
+        return known
+
+    def _since(self, step: str) -> float:
+        """Seconds since a step was last begun."""
+        begun = [e for e in self.context.timeline() if (e["type"], e["step"]) == ("step.intended", step)]
+        return (now() - datetime.fromisoformat(str(begun[-1]["at"]))).total_seconds() if begun else INDEXED
 
     def _deployment(self) -> Json:
         plan = self.plan

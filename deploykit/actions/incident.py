@@ -11,7 +11,7 @@ from deploykit import redact
 from deploykit.actions.messages import Posting, at, happened
 from deploykit.actions.notify import key_of
 from deploykit.actions.step import Step, Unseen
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.errors import DeploykitError
 from deploykit.model import Evidence, Json, Outcome, Result, now, sha256
 from deploykit.templates import markdown
@@ -79,8 +79,7 @@ class PostMortem:
     def __init__(self, context: Context) -> None:
         self.context = context
         asked = happened(context, "rollback.asked") or happened(context, "traffic.returned")
-        data = asked.get("data") if asked else None
-        self.reason = str(data.get("reason", "")) if isinstance(data, dict) else ""
+        self.reason = str(data_of(asked).get("reason", "")) if asked else ""
         # From what happened and not from now, so that another try makes the same file.
         self.rolled_back = at(asked) if asked else now()
         self.begins = next_working_day(self.rolled_back, context.environment.timezone)

@@ -1,9 +1,9 @@
-"""`rollback.notified`: the team knows, once: in the chat, then by the pager."""
+"""`rollback.notified`: the team knows, once: in the chat, and by the pager."""
 
 from __future__ import annotations
 
 from deploykit.actions.step import Step
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.model import Evidence, Json, Outcome, Result
 
 ITEM = "rollback.notified"
@@ -19,7 +19,7 @@ def key_of(run: str) -> str:
 class RolledBack:
     """Posts one message, and opens one incident; each is found again by the run.
 
-    The chat comes first and needs no pager, so it is told whatever becomes of the other.
+    Each is told whatever becomes of the other.
 
     Args:
         context: The run.
@@ -32,8 +32,8 @@ class RolledBack:
         """The chat, and the pager where one is set."""
         chat = _Chat(self.context)
         pager = _Pager(self.context)
-        told = Step(id=CHAT, intent=chat.intent, do=chat.do, probe=chat.probe, settle=chat.settle)
-        called = Step(id=PAGER, intent=pager.intent, do=pager.do, probe=pager.probe, settle=pager.settle)
+        told = Step(id=CHAT, intent=chat.intent, do=chat.do, probe=chat.probe, settle=chat.settle, alone=True)
+        called = Step(id=PAGER, intent=pager.intent, do=pager.do, probe=pager.probe, settle=pager.settle, alone=True)
         return (told,) if self.context.settings.pager is None else (told, called)
 
 
@@ -91,7 +91,7 @@ class _Pager:
     def settle(self) -> Result:
         found = self.context.ports.pager.find(self.key)
         if found is None:
-            mend = "open the incident yourself; the chat knows"
+            mend = "open the incident yourself"
             return Result(item=PAGER, outcome=Outcome.FAIL, summary="the incident is not there", mend=mend)
         facts: Json = {"incident": found.id, "status": found.status, "key": self.key, "title": found.title}
         evidence = Evidence(facts=facts, links={f"incident {found.id}": found.url} if found.url else {})
@@ -101,13 +101,8 @@ class _Pager:
 
 def _text(context: Context) -> str:
     plan, events = context.plan, context.timeline()
-    why = next((_data(e).get("reason") for e in reversed(events) if e["type"] == "rollback.asked"), "")
+    why = next((data_of(e).get("reason") for e in reversed(events) if e["type"] == "rollback.asked"), "")
     return (
         f"{plan.service} {plan.release} in {plan.environment} was rolled back; {plan.live.version} serves. "
         f"Reason: {why}. Run {plan.run}, journal at event {len(events)}."
     )
-
-
-def _data(event: Json) -> Json:
-    data = event.get("data")
-    return data if isinstance(data, dict) else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from deploykit.actions.step import Step
 from deploykit.checks.service import look_at_health
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.errors import ProviderError
 from deploykit.model import Arm, Evidence, Json, Outcome, Result
 from deploykit.platforms import find, last_words, running, wait_for_restart
@@ -25,7 +25,7 @@ def standstill(context: Context) -> tuple[bool, Json]:
     It has to, when the rollback was asked for with the database, or with a standstill of its own.
     """
     asked = [event for event in context.timeline() if event["type"] == "rollback.asked"]
-    wanted = [word for event in asked for word in ("database", "stop") if _data(event).get(word)]
+    wanted = [word for event in asked for word in ("database", "stop") if data_of(event).get(word)]
     return bool(wanted), {"rollback.asked events": len(asked), "that ask for a standstill": ", ".join(wanted) or "none"}
 
 
@@ -160,9 +160,4 @@ def _not_needed(item: str, summary: str, facts: Json) -> Result:
 def _intended(context: Context, step: str) -> Json | None:
     """What the journal says was about to be done in this step, the last time that it was begun."""
     begun = [event for event in context.timeline() if event["type"] == "step.intended" and event.get("step") == step]
-    return _data(begun[-1]) if begun else None
-
-
-def _data(event: Json) -> Json:
-    data = event.get("data")
-    return data if isinstance(data, dict) else {}
+    return data_of(begun[-1]) if begun else None

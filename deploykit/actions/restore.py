@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from deploykit.actions.step import Step
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.databases import (
     backup_of_run,
     brought,
@@ -25,12 +25,8 @@ MIGRATION, RESTORE = "rollback.migration", "rollback.restore"
 
 def asked(context: Context) -> bool:
     """Whether somebody asked for the database to be rolled back as well: `deploykit rollback --database`."""
-    return any(
-        event["type"] == "rollback.asked"
-        and isinstance(data := event.get("data"), dict)
-        and data.get("database") is True
-        for event in context.timeline()
-    )
+    events = (event for event in context.timeline() if event["type"] == "rollback.asked")
+    return any(data_of(event).get("database") is True for event in events)
 
 
 def _not_needed(context: Context, item: str) -> Result | None:

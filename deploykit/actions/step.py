@@ -40,6 +40,7 @@ class Step:
             the same for every try of one operation, in every process.
         probe: How an end that nobody saw is settled: by looking, or as `Unseen` says. There is no step without it.
         settle: Waits and verifies; its result is the step's.
+        alone: Neither it nor the steps after it hang on one another: whatever becomes of it, they are tried as well.
         ready: Sees to what must be there before even the intent, or refuses.
         moves_traffic: When the step does not pass, or is broken off, traffic goes back to live at once.
     """
@@ -49,6 +50,7 @@ class Step:
     do: Callable[[str], Json]
     probe: Probe
     settle: Callable[[], Result]
+    alone: bool = False
     ready: Callable[[], None] | None = None
     moves_traffic: bool = False
 
@@ -67,7 +69,7 @@ class Action(Protocol):
     def __init__(self, context: Context) -> None: ...
 
     def steps(self) -> tuple[Step, ...] | Result:
-        """The steps, in order: a later one is begun only when the one before passed.
+        """The steps, in order: a later one is begun only when the one before passed, or stands alone.
 
         Or, where the release does not need the action, the result that says so, with its proof.
         """

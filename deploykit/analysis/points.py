@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import median
@@ -55,13 +54,3 @@ def growth(points: Sequence[Point]) -> list[Point]:
     for (sooner, before), (later, after) in pairwise(points):
         grown.append((later, (after - before if after >= before else after) / (later - sooner)))
     return grown
-
-
-def nearest(points: Sequence[Point], at: float, within: float) -> float | None:
-    """The value of the point next to a moment, if one is no further than so many seconds."""
-    place = bisect_left(points, (at, -math.inf))
-    near = [points[index] for index in (place - 1, place) if 0 <= index < len(points)]
-    if not near:
-        return None
-    time, value = min(near, key=lambda point: (abs(point[0] - at), point[0]))
-    return value if abs(time - at) <= within else None

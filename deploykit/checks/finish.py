@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploykit.checklist import checklist
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.model import Evidence, Json, Outcome, Result, Table
 
 #: What is not simply as planned, and what to call it.
@@ -73,6 +73,5 @@ def _number(event: Json) -> int:
 
 
 def _said(event: Json, *names: str) -> str:
-    data = event["data"]
-    known = data if isinstance(data, dict) else {}
+    known = data_of(event)
     return next((str(known[name]) for name in names if known.get(name)), "")

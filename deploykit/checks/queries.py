@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from deploykit import redact
 from deploykit.context import Context
 from deploykit.databases import not_set_up, result
 from deploykit.model import Json, Outcome, Result, Table, canonical, now
@@ -86,7 +87,7 @@ def _change(query: str, before: object, calls: int, total: float) -> Change | No
     if new_calls < ENOUGH or new_total < 0:
         return None
     mean = old_total / old_calls if old_calls >= ENOUGH else None
-    return Change(" ".join(query.split())[:LONG], mean, new_total / new_calls, new_calls, new_total)
+    return Change(" ".join(redact.text(query).split())[:LONG], mean, new_total / new_calls, new_calls, new_total)
 
 
 def _judged(context: Context, changes: list[Change], facts: Json) -> Result:

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 from deploykit.checklist import checklist
 from deploykit.checks.service import look_at_health
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.errors import ProviderError
 from deploykit.model import Evidence, Json, Outcome, Result, TrafficStep, now
+from deploykit.platforms import LATEST
 
 #: Where nothing is changed, nothing has to be taken back.
 REHEARSED = "a rehearsal makes none"
@@ -85,7 +86,7 @@ def _platform_can_go_back(context: Context) -> tuple[bool, str]:
     """The candidate's service, if the release runs there, must have something to go back to."""
     plan = context.plan
     try:
-        known = context.ports.platform.deployments(plan.candidate.platform_service)
+        known = context.ports.platform.deployments(plan.candidate.platform_service, limit=LATEST)
     except ProviderError as error:
         return False, error.what
     earlier = [deployment for deployment in known if deployment.commit != plan.commit]
@@ -109,7 +110,7 @@ def _backup_was_restored(context: Context) -> tuple[bool, str]:
     """As readiness found it, or the backup that this run made."""
     if context.environment.database is None:
         return True, "there is no database"
-    outcomes = {str(e["item"]): _data(e).get("outcome") for e in context.timeline() if e["type"] == "item.settled"}
+    outcomes = {str(e["item"]): data_of(e).get("outcome") for e in context.timeline() if e["type"] == "item.settled"}
     proofs = ("database.backup", "database.backup-completed")
     if any(outcomes.get(item) == Outcome.PASS.value for item in proofs):
         return True, "restored into a scratch database"
@@ -138,8 +139,3 @@ def _result(item: str, outcome: Outcome, summary: str, facts: Json, mend: str = 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:g} min"
-
-
-def _data(event: Json) -> Json:
-    data = event.get("data")
-    return data if isinstance(data, dict) else {}

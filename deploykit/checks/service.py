@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from deploykit.checks.smoke import smoke as smoke  # noqa: PLC0414 - the checklist names it here
 from deploykit.context import Context
 from deploykit.errors import ProviderError
 from deploykit.model import Evidence, Json, Outcome, Result, Table, worst

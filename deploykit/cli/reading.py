@@ -10,6 +10,7 @@ import click
 from deploykit.checklist import checklist as known_checklist
 from deploykit.cli import common
 from deploykit.errors import DeploykitError, Exit, Waiting
+from deploykit.journal.state import Status
 from deploykit.journal.store import Store
 from deploykit.model import Json
 from deploykit.run import Run
@@ -29,8 +30,7 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
     for line in ("rolled_back", "returned", "waiting_for", "weights", "guard", "progress"):
         if found[line]:
             click.echo(f"{line.replace('_', ' ')}: {common.line(found[line])}")
-    for item in found["to_sign"]:
-        click.echo(f"to sign: deploykit sign {found['number']} {item}")
+    _tell_people(found)
     for notebook in found["notebooks"]:
         click.echo(f"notebook: {common.line(notebook)}")
     for line in ("lock", "freeze"):
@@ -44,8 +44,21 @@ def status(ctx: click.Context, run: str, as_json: bool) -> None:
     common.put_rows(("item", "outcome", "summary"), rows)
 
 
+def _tell_people(found: dict[str, Any]) -> None:
+    """Who is waited for, and what for."""
+    for item in found["to_sign"]:
+        who = ", ".join(found["who"][item]) or "nobody yet: give someone the role"
+        click.echo(f"to sign: deploykit sign {found['number']} {item}  (waits for {common.line(who)})")
+    for each in found["to_review"]:
+        why = f"{each['item']} was overridden by {each['signer']}: {each['comment']}"
+        click.echo(f"to review: deploykit sign {found['number']} {each['item']} --review -m WHAT  ({common.line(why)})")
+    for said in found["void"]:
+        click.echo(f"void: {common.line(said)}")
+
+
 def _standing(run: Run) -> dict[str, Any]:
     from deploykit import progress, reconcile
+    from deploykit.signoff import gate
 
     state = run.state()
     items = []
@@ -60,7 +73,10 @@ def _standing(run: Run) -> dict[str, Any]:
         "status": state.status.value,
         "sealed": state.sealed,
         "waiting_for": _waiting_for(run),
-        "to_sign": _to_sign(run),
+        "to_sign": (to_sign := _to_sign(run)),
+        "who": {item: list(_who(run, item)) for item in to_sign},
+        "to_review": [decision.model_dump(mode="json") for decision in gate.to_review(run)],
+        "void": _void(run),
         "rolled_back": state.rolled_back,
         "returned": state.returned,
         "unknown": [step.step for step in state.unknown],
@@ -75,9 +91,29 @@ def _standing(run: Run) -> dict[str, Any]:
 
 def _to_sign(run: Run) -> list[str]:
     """Sign-offs whose evidence lies ready, in the order of the checklist."""
+    from deploykit.signoff import gate
+
     state = run.state()
-    items = (item.id for item in known_checklist().item)
-    return [item for item in items if state.gathered(item) and not state.opens(item)]
+    ready = [item.id for item in known_checklist().item if state.gathered(item.id)]
+    if state.status is not Status.OPEN:
+        return [item for item in ready if not state.opens(item)]
+    return [item for item in ready if not gate.opens(run, item)]
+
+
+def _who(run: Run, item: str) -> tuple[str, ...]:
+    from deploykit.signoff import gate, rules
+
+    return rules.signers(run.plan, gate.team(run), item)
+
+
+def _void(run: Run) -> list[str]:
+    """Decisions that the journal has, and that open nothing: expired, revoked with their key, or never signed."""
+    from deploykit.signoff import gate
+
+    state = run.state()
+    if state.status is not Status.OPEN:
+        return []
+    return [f"{item}: {gate.shut(run, item)}" for item in state.decisions if state.opens(item) and gate.shut(run, item)]
 
 
 def _lock(run: Run) -> Json:
@@ -104,7 +140,7 @@ def _freeze(run: Run) -> Json:
 
 def _waiting_for(run: Run) -> str:
     """Who is waited for, where the plan is not approved."""
-    from deploykit.signoff.policy import require_approval
+    from deploykit.signoff.gate import require_approval
 
     if run.state().started:
         return ""

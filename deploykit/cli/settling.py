@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from deploykit.cli import common
-from deploykit.errors import RefusedError, UsageError
+from deploykit.errors import UsageError
 from deploykit.journal import clock
 from deploykit.journal.events import Type
 from deploykit.journal.locks import Freeze
@@ -146,13 +146,27 @@ def abort(ctx: click.Context, run: str, comment: str) -> None:
 @click.command()
 @click.argument("run")
 @click.argument("text")
+@click.option(
+    "--attach",
+    "attached",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="After the seal: a file to keep with it.",
+)
+@common.key
 @click.pass_context
-def note(ctx: click.Context, run: str, text: str) -> None:
-    """Write down what happened, in RUN's journal."""
+def note(ctx: click.Context, run: str, text: str, attached: tuple[Path, ...], key: Path | None) -> None:
+    """Write down what happened, in RUN's journal; after the seal in an addendum, signed."""
     found = common.find(ctx, run)
     if not text.strip():
         raise UsageError("there is nothing to write down", where="note", mend='deploykit note RUN "what happened"')
     if found.state().sealed:
-        raise RefusedError("the run is sealed", where=found.id, mend="what is learnt later goes to an addendum")
+        from deploykit import addenda
+
+        signed = common.signing_key(found.settings, key)
+        click.echo(f"added: {common.shown(addenda.add(found, text, signed, addenda.attached(attached)))}")
+        return
+    if attached:
+        raise UsageError("a file is kept after the seal alone", where="--attach", mend="leave it out, or close the run")
     event = found.append(Type.NOTE_WRITTEN, data={"text": text})
     click.echo(f"noted: event {event.seq} of {found.id}")

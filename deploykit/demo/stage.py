@@ -52,11 +52,9 @@ class Stage:
         Raises:
             DeploykitError: A command or an item did not end as the scenario says.
         """
-        from deploykit.sandbox.postgres import back_up  # noqa: PLC0415 - an extra
-
         title(said)
         if self.archived:  # another night has passed since the last migration
-            back_up(self.box.addresses.postgres_dsn, self.box.addresses.postgres_bin, self.box.addresses.backups)
+            self.box.back_up()
         self.settings.write_text(scenario.edit(self._plain, self.pace), "utf-8")
         self.type(Exit.DONE, "plan", "--environment", "production", "--release", scenario.release)
         if not self.archived:

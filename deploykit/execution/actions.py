@@ -16,16 +16,22 @@ from deploykit.errors import (
     Rejected,
     RolledBackError,
     StepUnknownError,
+    UsageError,
 )
 from deploykit.execution.charge import require_charge
 from deploykit.execution.checks import could_not_look, left_out
+from deploykit.execution.figures import joined
 from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
+from deploykit.journal.state import Step as StepState
 from deploykit.journal.state import StepPhase
-from deploykit.model import Answer, Evidence, Outcome, Result, Table, canonical, joined, worst
+from deploykit.journal.store import Known
+from deploykit.journal.words import BY_PERSON
+from deploykit.model import Answer, Evidence, Outcome, Result, Table, canonical, worst
 from deploykit.rollback import return_traffic, traffic_back
 from deploykit.run import Run
-from deploykit.signoff.policy import require_approval
+from deploykit.signoff import gate
+from deploykit.signoff.gate import require_approval
 
 #: The phase that asks neither freeze, clock, approval nor order.
 ROLLBACK = "rollback"
@@ -45,7 +51,7 @@ def run_action(run: Run, context: Context, item: Item) -> Result:
     """
     state = run.state()
     ended = item.id in state.items and item.phase != "rollback" and (state.returned or state.rolled_back)
-    if not (state.opens(item.id) or ended):
+    if not (gate.opens(run, item.id) or ended):
         spared = left_out(run, item)
         if spared is not None:
             if item.production:
@@ -73,16 +79,13 @@ def require_passed(run: Run, item: str) -> Result:
 def _go(run: Run, context: Context, item: Item) -> Result:
     """Step by step. However it ends short of a pass, traffic that was moved is sent back."""
     action: Action = item.load()(context)
-    steps, results = action.steps(), []
+    steps, results = action.steps(), list[Result]()
     if isinstance(steps, Result):
         run.settle(steps)
         return steps
     try:
         _require_same(run, item, steps)
-        for step in steps:
-            results.append(_run_step(run, context, item, step))
-            if results[-1].outcome is not Outcome.PASS:
-                break
+        _try_each(run, context, item, steps, results)
     except BaseException as error:
         begun = any(name == item.id or name.startswith(f"{item.id}/") for name in run.begun())
         if any(step.moves_traffic for step in steps):
@@ -94,6 +97,27 @@ def _go(run: Run, context: Context, item: Item) -> Result:
     if steps[-1].moves_traffic:
         context.guard.stand_down()
     return results[-1] if results[-1].item == item.id else _summed_up(run, item, steps, results)
+
+
+def _try_each(run: Run, context: Context, item: Item, steps: tuple[Step, ...], results: list[Result]) -> None:
+    """The steps until one does not pass; after one that stands alone the next is tried all the same.
+
+    Raises:
+        DeploykitError: What broke a step off; of one that stands alone, at the end.
+    """
+    broken: StepUnknownError | ProviderError | UsageError | None = None
+    for step in steps:
+        try:
+            results.append(_run_step(run, context, item, step))
+        except (StepUnknownError, ProviderError, UsageError) as error:
+            if not step.alone:
+                raise
+            broken = broken or error
+        else:
+            if results[-1].outcome is not Outcome.PASS and not step.alone:
+                break
+    if broken is not None:
+        raise broken
 
 
 def _require_same(run: Run, item: Item, steps: tuple[Step, ...]) -> None:
@@ -128,11 +152,11 @@ def _run_step(run: Run, context: Context, item: Item, step: Step) -> Result:
     if step.moves_traffic and returned:
         return _record(run, item, step, _failed(step, f"traffic went back to live before: {returned}"))
     if not _has_happened(run, item, step):
-        _require(run, context, item)
+        known = _require(run, context, item)
         if step.ready is not None:
             step.ready()
         op = _operation(run, step)
-        run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=item.phase != ROLLBACK)
+        run.intend(item=item.id, step=step.id, op=op, data=step.intent, forward=known is not None, known=known)
         failed = _effect(run, item, step, op)
         if failed is not None:
             return _record(run, item, step, failed)
@@ -163,9 +187,13 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
         StepUnknownError: Nobody can tell; a person has to look and resolve it.
     """
     known = run.state().steps.get(step.id)
-    if known is None or known.phase is StepPhase.REJECTED:
+    if known is None:
+        return False
+    if known.phase is StepPhase.REJECTED:
+        _require_word(run, known)
         return False
     if known.phase is StepPhase.HAPPENED:
+        _require_word(run, known)
         return True
     if step.probe is Unseen.REPEAT:
         return False
@@ -182,6 +210,16 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
     return found
 
 
+def _require_word(run: Run, known: StepState) -> None:
+    """Where a person said how it ended, their signature is proved again; a row that claims it settles nothing.
+
+    Raises:
+        BrokenRecordError, RefusedError: It does not hold.
+    """
+    if known.data.get("by") == BY_PERSON:
+        gate.require(run, run.events()[known.seq - 1])
+
+
 def _probed(step: Step) -> tuple[bool | None, str]:
     """What looking says, and why it cannot tell where it cannot."""
     try:
@@ -190,35 +228,36 @@ def _probed(step: Step) -> tuple[bool | None, str]:
         return None, error.what
 
 
-def _require(run: Run, context: Context, item: Item) -> None:
-    """What must hold at the moment of a forward effect. A rollback asks for nothing."""
+def _require(run: Run, context: Context, item: Item) -> Known | None:
+    """What must hold at the moment of a forward effect; returns what of the journal it rests on.
+
+    A rollback asks for nothing, and rests on nothing.
+    """
     if item.phase == ROLLBACK:
-        return
-    state = run.state()
+        return None
+    known, state = Known(run.events()[-1].seq, gate.takes_back), run.state()
     if state.rolled_back or state.returned:
         raise RolledBackError(
             f"traffic went back to live: {state.rolled_back or state.returned}",
             where=item.id,
             mend="this run goes no further; `deploykit rollback` finishes it, then make a new plan",
         )
+    run.require_planned_version()
     run.require_planned_settings()
     require_approval(run)
     for before in checklist().items(item.phase):
         if before.id == item.id:
             break
-        if not state.opens(before.id):
+        why = gate.shut(run, before.id)
+        if why:
             raise NotPassedError(
-                f"{before.id} comes first, and is {_outcome(run, before.id)}",
+                f"{before.id} comes first, and is {why}",
                 where=item.id,
                 mend=f"run {before.id} and mend what it says",
             )
     if item.production:
         require_rules(run, context)
-
-
-def _outcome(run: Run, item: str) -> str:
-    settled = run.state().items.get(item)
-    return settled.outcome.value if settled else "not done yet"
+    return known
 
 
 def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
@@ -283,9 +322,9 @@ def _record(run: Run, item: Item, step: Step, result: Result) -> Result:
 
 
 def _summed_up(run: Run, item: Item, steps: tuple[Step, ...], results: list[Result]) -> Result:
-    """The action's own result, from its steps': the worst outcome, the last verdict, and one picture of the whole."""
+    """The action's own result, from its steps': the worst outcome with its verdict, and one picture of the whole."""
     outcome = worst([result.outcome for result in results])
-    last = results[-1]
+    last = results[-1] if outcome is Outcome.PASS else next(r for r in results if r.outcome is outcome)
     passed = [result.item.rpartition("/")[2] for result in results if result.outcome is Outcome.PASS]
     unit = " %" if steps[-1].moves_traffic else ""
     summary = f"passed {', '.join(passed)}{unit}" if outcome is Outcome.PASS else last.summary
@@ -301,9 +340,9 @@ def _summed_up(run: Run, item: Item, steps: tuple[Step, ...], results: list[Resu
 
 
 def _raise_unless_passed(run: Run, result: Result) -> None:
-    state = run.state()
-    if state.opens(result.item):
+    if gate.opens(run, result.item):
         return
+    state = run.state()
     kind: type[NotPassedError] = NotPassedError
     if state.rolled_back:
         kind = RolledBackError

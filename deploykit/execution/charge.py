@@ -18,13 +18,20 @@ def require_charge(run: Run, told: str) -> None:
     Raises:
         LockedError, RolledBackError: It is no longer in charge, so that whatever moved traffic is sent back.
     """
+    lost = _lost(run)
+    state = run.state()
+    # This run's own rollback takes the lock by force, so what it says comes first.
+    if back := state.rolled_back or state.returned:
+        raise RolledBackError(f"{told} after traffic went back: {back}", where=run.id, mend=_LOOK) from lost
+    if lost is not None:
+        raise LockedError(f"{told} after its lock was lost: {lost.what}", where=run.id, mend=_LOOK) from lost
+
+
+def _lost(run: Run) -> LockedError | None:
     try:
         if run.lock is None:
             run.take_lock()
         run.require_lock()
     except LockedError as error:
-        raise LockedError(f"{told} after its lock was lost: {error.what}", where=run.id, mend=_LOOK) from error
-    state = run.state()
-    back = state.rolled_back or state.returned
-    if back:
-        raise RolledBackError(f"{told} after traffic went back: {back}", where=run.id, mend=_LOOK)
+        return error
+    return None

@@ -12,6 +12,7 @@ from deploykit.errors import DeploykitError
 from deploykit.journal.events import Type
 from deploykit.model import Evidence, Json, Kind, Outcome, Result
 from deploykit.run import Run
+from deploykit.signoff import gate
 
 
 def run_check(run: Run, context: Context, item: Item, *, within: float | None = None) -> Result:
@@ -27,15 +28,15 @@ def run_check(run: Run, context: Context, item: Item, *, within: float | None = 
         within: Seconds after which it is an *error*; what is found later is dropped.
     """
     recorded = run.result(item.id)
-    if recorded is not None and item.kind is not Kind.POLICY and run.state().opens(item.id):
+    if recorded is not None and item.kind is not Kind.POLICY and gate.opens(run, item.id):
         return recorded
-    result = left_out(run, item) or _in_time(context, item, within)
+    result = left_out(run, item) or (look_at(context, item) if within is None else _in_time(context, item, within))
     if result != recorded or item.kind not in {Kind.SIGN_OFF, Kind.POLICY}:
         run.settle(result)
     return result
 
 
-def _in_time(context: Context, item: Item, within: float | None) -> Result:
+def _in_time(context: Context, item: Item, within: float) -> Result:
     """Look on a thread of its own, which is left behind when it takes too long."""
     looked: Future[Result] = Future()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from deploykit.checklist import Item, checklist
 from deploykit.errors import RefusedError
 from deploykit.execution.checks import run_check
+from deploykit.signoff import gate
 
 if TYPE_CHECKING:
     from deploykit.context import Context
@@ -44,6 +45,6 @@ def objection(run: Run, context: Context) -> str:
 def _ask(run: Run, context: Context, item: Item) -> tuple[str, str] | None:
     """A rule's objection with its mend; None where it does not object, or is overridden."""
     found = run_check(run, context, item)
-    if run.state().opens(item.id):
+    if gate.opens(run, item.id):
         return None
     return f"{item.id}: {found.summary}", found.mend or f"deploykit sign {run.plan.number} {item.id} --override -m WHY"

@@ -34,6 +34,7 @@ class Type(StrEnum):
     VERDICT_GIVEN = "verdict.given"
     DECISION_MADE = "decision.made"
     DECISION_REVOKED = "decision.revoked"
+    DECISION_REVIEWED = "decision.reviewed"
     ROLLBACK_ASKED = "rollback.asked"
     TRAFFIC_RETURNED = "traffic.returned"
     DRIFT_FOUND = "drift.found"

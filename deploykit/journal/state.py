@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from deploykit.checklist import checklist
 from deploykit.journal.events import Event, Type
+from deploykit.journal.words import Words
 from deploykit.model import Decision, DecisionKind, Json, Kind, Outcome, now
 
 
@@ -92,6 +93,7 @@ class State:
     items: dict[str, Settled] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
     #: Phase id to `passed` or the reason why not; a phase that is under way is not here.
     phases: dict[str, str] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
@@ -111,6 +113,7 @@ class State:
     def add(self, event: Event) -> None:
         """Take in the next event."""
         self.last = event
+        self.words.hear(event)
         if event.type in _STEP:
             _step(self, event)
         else:
@@ -126,25 +129,29 @@ class State:
             self.returned = self.returned or reason
 
     def opens(self, item: str, at: datetime | None = None) -> bool:
-        """Whether an item lets a gate open: by its outcome, or by a decision that overrides it.
+        """Whether an item lets a gate open as the journal tells it; at the moment of use, `signoff.gate` is asked.
 
         Args:
             item: The item's id.
-            at: The moment of use, when an override must not have expired; None is now.
+            at: The moment, when an override must not have expired; None is now.
         """
+        return self.passes(item) or self.decided(item, at) is not None
+
+    def passes(self, item: str) -> bool:
+        """Whether an item's outcome lets a gate open, without anybody's word."""
+        settled = self.items.get(item)
+        if settled is None or settled.outcome is Outcome.UNKNOWN or item in self.words.refused:
+            return False
+        return settled.outcome.opens or self._made_up_for(item)
+
+    def decided(self, item: str, at: datetime | None = None) -> Event | None:
+        """The decision by which a gate opens on an item that did not pass."""
         settled, decision = self.items.get(item), self.decisions.get(item)
-        if settled is None or settled.outcome is Outcome.UNKNOWN:
-            return False
-        if decision is not None and decision.kind is DecisionKind.REFUSED:
-            return False
-        if settled.outcome.opens or self._made_up_for(item):
-            return True
-        if decision is None:
-            return False
-        if decision.kind is DecisionKind.SIGNED:
-            return self.gathered(item)
+        if settled is None or settled.outcome is Outcome.UNKNOWN or item in self.words.refused or decision is None:
+            return None
         usable = decision.until is None or decision.until > (at or now())
-        return decision.kind is DecisionKind.OVERRIDDEN and usable
+        opens = self.gathered(item) if decision.kind is DecisionKind.SIGNED else usable
+        return self.words.made.get(item) if opens and decision.kind is not DecisionKind.REFUSED else None
 
     def _made_up_for(self, item: str) -> bool:
         instead = next((known.instead for known in checklist().item if known.id == item), "")
@@ -183,6 +190,7 @@ def _settle(state: State, event: Event) -> None:
     changed = before is not None and before.evidence != str(data["evidence"])
     if changed and decision is not None and decision.kind is not DecisionKind.REFUSED:
         del state.decisions[event.item]  # it was about what was shown then
+        state.words.lapse(event.item)
     state.items[event.item] = Settled(
         item=event.item,
         outcome=Outcome(str(data["outcome"])),
@@ -196,11 +204,17 @@ def _settle(state: State, event: Event) -> None:
 
 
 def _decide(state: State, event: Event) -> None:
-    state.decisions[event.item] = Decision.model_validate({"item": event.item, **event.data})
+    decision = Decision.model_validate({"item": event.item, **event.data})
+    state.decisions[event.item] = decision
+    state.words.decide(event, decision)
 
 
 def _revoke(state: State, event: Event) -> None:
-    state.decisions.pop(event.item, None)
+    state.words.revoke(event.item, state.decisions.pop(event.item, None))
+
+
+def _review(state: State, event: Event) -> None:
+    state.words.review(event)
 
 
 def _start(state: State, event: Event) -> None:
@@ -241,6 +255,7 @@ _TAKE: dict[Type, Callable[[State, Event], None]] = {
     Type.ITEM_SETTLED: _settle,
     Type.DECISION_MADE: _decide,
     Type.DECISION_REVOKED: _revoke,
+    Type.DECISION_REVIEWED: _review,
     Type.PHASE_STARTED: _start,
     Type.PHASE_ENDED: _end_phase,
     Type.ROLLBACK_ASKED: _roll_back,

@@ -6,13 +6,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from deploykit import redact
-from deploykit.errors import StoreError, UsageError
+from deploykit.errors import OvertakenError, StoreError, UsageError
 from deploykit.journal import clock, locks, tables
 from deploykit.journal.events import GENESIS, Draft, Event
 from deploykit.journal.locks import Freeze, Lock, Place
@@ -36,6 +37,19 @@ def stored(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path), mend=_MEND) from error
+
+
+@dataclass(frozen=True)
+class Known:
+    """What somebody had read of a journal before they add to it.
+
+    Attributes:
+        seq: The newest event that they knew.
+        voids: Whether a later one takes away what theirs rests on.
+    """
+
+    seq: int
+    voids: Callable[[Event], bool] = lambda _event: True
 
 
 class RunRow(Record):
@@ -155,7 +169,13 @@ class Store:
         return found[0]
 
     def append(
-        self, draft: Draft, *more: Draft, fence: Lock | None = None, place: Place | None = None, forward: bool = True
+        self,
+        draft: Draft,
+        *more: Draft,
+        fence: Lock | None = None,
+        place: Place | None = None,
+        forward: bool = True,
+        known: Known | None = None,
     ) -> Event:
         """Commit an event, or several of one run, to its chain, all or none.
 
@@ -165,6 +185,7 @@ class Store:
             fence: The lock that must still be in force at the moment of the commit, for intents.
             place: Service and environment of that lock.
             forward: Whether an intent asks freeze and clock as well; a rollback asks neither.
+            known: What it rests on, which must still stand at the moment of the commit.
 
         Returns:
             The last of them.
@@ -172,9 +193,12 @@ class Store:
         Raises:
             LockedError: The lock is no longer ours.
             RefusedError: The environment is frozen, or the clock jumped (for intents only).
+            OvertakenError: What it rests on no longer stands.
             StoreError: It could not be written; nothing may be done without its record.
         """
         with self._writing() as connection:
+            if known is not None:
+                _require_known(connection, draft.run, known)
             if fence is not None:
                 locks.require(connection, place, fence)
             newest = _newest(connection, draft.run)
@@ -189,8 +213,7 @@ class Store:
     def lines(self, run: str, *, after: int = 0) -> tuple[bytes, ...]:
         """The lines of a run's journal, as they were written."""
         with self._reading() as connection:
-            query = sa.select(tables.events.c.line).where(tables.events.c.run == run, tables.events.c.seq > after)
-            return tuple(connection.scalars(query.order_by(tables.events.c.seq)))
+            return _lines(connection, run, after)
 
     # --- who may act
 
@@ -252,6 +275,18 @@ def _durable(connection: object, _record: object) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]
     for pragma in ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+
+
+def _lines(connection: sa.Connection, run: str, after: int) -> tuple[bytes, ...]:
+    query = sa.select(tables.events.c.line).where(tables.events.c.run == run, tables.events.c.seq > after)
+    return tuple(connection.scalars(query.order_by(tables.events.c.seq)))
+
+
+def _require_known(connection: sa.Connection, run: str, known: Known) -> None:
+    for event in map(Event.parse, _lines(connection, run, known.seq)):
+        if known.voids(event):
+            said = f"{event.type} at event {event.seq} came before it"
+            raise OvertakenError(said, where=event.item or run, mend="look again; nothing was done")
 
 
 def _newest(connection: sa.Connection, run: str) -> Event | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from datetime import UTC, datetime
 
 from deploykit import redact
 from deploykit.analysis.judge import Observed
-from deploykit.context import Context
+from deploykit.context import Context, data_of
 from deploykit.errors import BrokenRecordError, ProviderError
 from deploykit.measure import asking
-from deploykit.model import Arm, Series
+from deploykit.model import Arm, Series, sha256
 
 #: Where the baseline is frozen, in the run's folder.
 FILE = "data/baseline.csv"
@@ -109,10 +110,11 @@ def before(context: Context, until: float) -> History | None:
     """Live's past as the run froze it; where it did not yet, it is asked for and frozen now. None: no answer.
 
     Raises:
-        BrokenRecordError: What was frozen cannot be read.
+        BrokenRecordError: What was frozen cannot be read, or is not what was recorded.
     """
     frozen = context.read(FILE)
     if frozen is not None:
+        _require_recorded(context, frozen)
         return _thawed(context, frozen)
     try:
         found = recall(context, context.settings.metrics.queries, until)
@@ -120,6 +122,24 @@ def before(context: Context, until: float) -> History | None:
         return None
     context.write(FILE, found.csv())
     return found
+
+
+def _require_recorded(context: Context, frozen: bytes) -> None:
+    """What `prepare.baseline` wrote down of the file, if it did, is true of it still."""
+    settled = [e for e in context.timeline() if (e["type"], e["item"]) == ("item.settled", "prepare.baseline")]
+    if not settled:
+        return
+    digest = str(data_of(settled[-1]).get("evidence"))
+    kept = context.read(f"evidence/{digest}")
+    if kept is None or sha256(kept) != digest:
+        raise BrokenRecordError("the evidence of prepare.baseline is not there, or changed", where=f"evidence/{digest}")
+    recorded = json.loads(kept)["facts"].get("sha256")
+    if recorded not in {None, sha256(frozen)}:
+        raise BrokenRecordError(
+            "it is not the baseline that prepare.baseline recorded",
+            where=FILE,
+            mend="put the recorded one back, or make a new plan; `deploykit rollback` still works",
+        )
 
 
 def _thawed(context: Context, data: bytes) -> History:

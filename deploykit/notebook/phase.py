@@ -15,6 +15,7 @@ from deploykit.model import Kind
 from deploykit.notebook import forms, live, show
 from deploykit.notebook.work import Work
 from deploykit.run import Run, login
+from deploykit.signoff import gate
 
 #: Names the run where no parameter does, for tools that execute notebooks without any.
 RUN = "DEPLOYKIT_RUN"
@@ -136,7 +137,7 @@ class Phase:
         """
         found = self._item(item, Kind.ACTION)
         self.work.display(found)
-        if self.mode == "replay" or self.run.state().opens(item):
+        if self.mode == "replay" or gate.opens(self.run, item):
             self.work.show(found)
             return
         self.work.require_idle()
@@ -150,8 +151,7 @@ class Phase:
             RolledBackError: The judge said to go back, and traffic is on live.
         """
         watched = [item for item in self.items if item.watched]
-        state = self.run.state()
-        if self.mode == "replay" or all(state.opens(item.id) for item in watched):
+        if self.mode == "replay" or all(gate.opens(self.run, item.id) for item in watched):
             live.publish(show.note("the watch is over; its items are below"))
             return
         self.work.require_idle()
@@ -168,7 +168,7 @@ class Phase:
         self.work.require_idle()
         state = self.run.state()
         gated = checklist.checklist().gate(self.phase.id)
-        shut = tuple((i.id, self._why(i.id)) for i in gated if not state.opens(i.id))
+        shut = tuple((i.id, why) for i in gated if (why := gate.shut(self.run, i.id)))
         if not shut and self.mode != "replay":
             self._end()
         if self.mode == "step" and (not shut or state.rolled_back or state.returned):
@@ -197,7 +197,7 @@ class Phase:
 
     def _look_at(self, item: checklist.Item) -> None:
         self.work.display(item)
-        if self.mode == "replay" or self.run.state().opens(item.id):
+        if self.mode == "replay" or gate.opens(self.run, item.id):
             self.work.show(item)
         elif item.watched:
             self.work.show_watched(item)
@@ -215,10 +215,6 @@ class Phase:
             mend = f"call phase.{CALLS[found.kind]}"
             raise UsageError(f"{item} is of kind {found.kind}", where=self.phase.notebook, mend=mend)
         return found
-
-    def _why(self, item: str) -> str:
-        settled = self.run.state().items.get(item)
-        return f"{settled.outcome.value}: {settled.summary}" if settled else "not done yet"
 
     def _require_earlier(self, item: str) -> None:
         """Items are done in the checklist's order."""

@@ -56,12 +56,13 @@ class Datadog:
         """A call in words, for the reader of its failure."""
         return replace(self._call, what=what, changes=changes)
 
-    def ask(self, call: Call, method: Callable[[], object]) -> Any:
+    def ask(self, call: Call, method: Callable[[], object], *, absent: bool = False) -> Any:
         """The JSON of an answer.
 
         Args:
             call: What it is, in words.
             method: Calls the client's method.
+            absent: Whether "not found" is an answer too: None.
 
         Raises:
             Unreachable: No answer, or not in time.
@@ -75,7 +76,10 @@ class Datadog:
             except Fault:
                 raise
             except Exception as error:
-                raise _fault(error) from error
+                fault = _fault(error)
+                if absent and fault.status == 404:
+                    return None
+                raise fault from error
             return parse(body)
 
         return attempt(call, once)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from deploykit import redact
-from deploykit.providers._answers import listing, mapping, number, parse, said, text
-from deploykit.providers._errors import Call, attempt
-from deploykit.providers._faults import Fault, Why, of_client, seconds
+from deploykit.providers._answers import listing, mapping, number, text
+from deploykit.providers._datadog import Datadog, connected
+from deploykit.providers._errors import worded
+from deploykit.providers._faults import Fault, Why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds for the connection, and for each answer.
-CONNECT, READ = 3.0, 10.0
-_TOKENS = "metrics.api_key and metrics.app_key"
+#: What `validate` goes by.
+_ONE_KEY = "metrics.api_key (of the organisation at metrics.url)"
 #: A metric's name in a query stands before its tags in braces; what is counted in groups (`by {...}`) is none.
 _NAME = re.compile(r"(?<![\w.])(?!by\s*\{)([A-Za-z][\w.]*)\s*\{")
 #: Datadog's names of units in our words; all others are said as they are.
@@ -40,29 +40,18 @@ class DatadogMetrics:
     """A `ports.Metrics`.
 
     Args:
-        url: The API's address, such as `https://api.datadoghq.eu`.
-        api_key: The organisation's key.
-        app_key: A key that may read time series.
-        timeout: Seconds for each answer.
+        datadog: The client. Its application key may read time series.
     """
 
-    def __init__(self, url: str, api_key: str, app_key: str, *, timeout: float = READ) -> None:
-        from datadog_api_client import ApiClient, Configuration  # noqa: PLC0415 - an extra, and slow to import
+    def __init__(self, datadog: Datadog) -> None:
+        from datadog_api_client.v1.api.authentication_api import (  # noqa: PLC0415 - an extra, and slow to import
+            AuthenticationApi,
+        )
         from datadog_api_client.v1.api.metrics_api import MetricsApi  # noqa: PLC0415 - likewise
 
-        configuration = Configuration(  # type: ignore[no-untyped-call]  # the client leaves it untyped
-            host=url.rstrip("/"),
-            api_key={"apiKeyAuth": api_key, "appKeyAuth": app_key},
-            # Its own retry sleeps as long as the server says, up to an hour; `attempt` is the one that asks again.
-            enable_retry=True,
-            max_retries=0,
-            # The raw answer: its models take an error, a null and a wrong type each in a way of their own.
-            preload_content=False,
-            request_timeout=(CONNECT, timeout),
-        )
-        # Setting `server_index` after `host` would ask the real Datadog; debugging would log the keys.
-        self._api = MetricsApi(ApiClient(configuration))  # type: ignore[no-untyped-call]  # likewise
-        self._call = Call("Datadog", "", address="metrics.url", token=_TOKENS, timeout=timeout)
+        self._datadog = datadog
+        self._api = MetricsApi(datadog.client)  # type: ignore[no-untyped-call]  # the client leaves it untyped
+        self._authentication = AuthenticationApi(datadog.client)  # type: ignore[no-untyped-call]  # likewise
         self._known: set[str] = set()
 
     def questions(self) -> Mapping[str, Callable[[], str]]:
@@ -70,24 +59,12 @@ class DatadogMetrics:
         return {"api-key": self._valid}
 
     def _valid(self) -> str:
-        from datadog_api_client.v1.api.authentication_api import AuthenticationApi  # noqa: PLC0415 - an extra
-
-        ask = AuthenticationApi(self._api.api_client).validate  # type: ignore[no-untyped-call]  # likewise
-
-        def once() -> str:
-            try:
-                body: Any = getattr(ask(), "data", b"")
-            except Exception as error:
-                fault = _fault(error)
-                if fault.status in {401, 403}:
-                    site = "and that metrics.url is your organisation's site"
-                    fault.mend = f"look at the secret that metrics.api_key names, {site}"
-                raise fault from error
-            if mapping(parse(body), "the answer").get("valid") is not True:
+        # It asks for the API key alone, so a refusal is about that one, or about the site.
+        call = replace(self._datadog.call("validate"), token=_ONE_KEY)
+        with worded(call):
+            if mapping(self._datadog.ask(call, self._authentication.validate), "the answer").get("valid") is not True:
                 raise Fault(Why.REFUSED, "the API key is not valid", mend="look at the secret of metrics.api_key")
-            return "the API key is valid"
-
-        return attempt(replace(self._call, what="validate"), once)
+        return "the API key is valid"
 
     def series(self, query: str, start: datetime, end: datetime, *, name: str, unit: str) -> Series:
         """The points of one query, as Datadog aligns them: the first bucket may begin before `start`.
@@ -120,34 +97,21 @@ class DatadogMetrics:
         return tuple(name for name in names if name not in self._known and not self._has(name))
 
     def _has(self, name: str) -> bool:
-        def once() -> bool:
-            try:
-                raw = self._api.get_metric_metadata(name)
-                body: Any = getattr(raw, "data", b"")
-            except Exception as error:
-                fault = _fault(error)
-                if fault.status == 404:
-                    return False
-                raise fault from error
-            if not mapping(parse(body), "the answer"):
+        call = self._datadog.call(f"metadata of {name}")
+        with worded(call):
+            found = self._datadog.ask(call, partial(self._api.get_metric_metadata, name), absent=True)
+            if found is None:
+                return False
+            if not mapping(found, "the answer"):
                 raise Fault(Why.GARBLED, "it is an empty object")
-            return True
-
-        found = attempt(replace(self._call, what=f"metadata of {name}"), once)
-        self._known |= {name} if found else set()
-        return found
+        self._known.add(name)
+        return True
 
     def _asked(self, query: str, start: datetime, end: datetime, read: Callable[[list[Any]], T]) -> T:
-        def once() -> T:
-            try:
-                raw = self._api.query_metrics(_from=int(start.timestamp()), to=math.ceil(end.timestamp()), query=query)
-                # preload_content makes this urllib3's answer, whatever the annotation says.
-                body: Any = getattr(raw, "data", b"")
-            except Exception as error:
-                raise _fault(error) from error
-            return read(_series(mapping(parse(body), "the answer")))
-
-        return attempt(replace(self._call, what=f"query {query}"), once)
+        call, since, until = self._datadog.call(f"query {query}"), int(start.timestamp()), math.ceil(end.timestamp())
+        with worded(call):
+            answer = self._datadog.ask(call, partial(self._api.query_metrics, _from=since, to=until, query=query))
+            return read(_series(mapping(answer, "the answer")))
 
 
 def connect(settings: Settings, environment: EnvironmentSettings) -> DatadogMetrics:  # noqa: ARG001 - all take both
@@ -156,22 +120,7 @@ def connect(settings: Settings, environment: EnvironmentSettings) -> DatadogMetr
     Raises:
         UsageError: A key is not there.
     """
-    metrics = settings.metrics
-    keys = (redact.learn(settings.resolve(reference)) for reference in (metrics.api_key, metrics.app_key))
-    return DatadogMetrics(metrics.url, *keys)
-
-
-def _fault(error: Exception) -> Fault:
-    """The fault behind the client's exception."""
-    status, body = getattr(error, "status", None), getattr(error, "body", None)
-    if not isinstance(status, int) or status == 0:
-        return of_client(error)
-    headers = {str(key).lower(): str(value) for key, value in dict(getattr(error, "headers", None) or {}).items()}
-    fault = Fault.of_status(status, said(body) if isinstance(body, str | bytes) else "", headers)
-    if fault.wait is None and fault.why is Why.THROTTLED:
-        # Datadog tells it in a header of its own, as seconds to wait.
-        fault.wait = seconds(headers.get("x-ratelimit-reset"))
-    return fault
+    return DatadogMetrics(connected(settings))
 
 
 def _series(answer: dict[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ class HttpxHttp:
     def __init__(self) -> None:
         import httpx  # noqa: PLC0415 - a fifth of a second that a rollback does not need
 
+        # It would write whole addresses into the log, with what a query may hold.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         # No cookie of one answer in the next question: a router may hold on to a colour by it.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         # A connection each: an idle one may die just now, and connecting belongs to what a user waits for.

@@ -171,16 +171,22 @@ class PagerdutyPager:
 
     def _pages(self, what: str, path: str, key: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The objects of all pages. More pages than are looked through is a fault: what was not seen may be there."""
-        call = replace(self._call, what=what)
-        for number in range(PAGES):
-            page = {**asked, "limit": PAGE, "offset": number * PAGE}
+        call, seen = replace(self._call, what=what), 0
+        for _ in range(PAGES):
+            page = {**asked, "limit": PAGE, "offset": seen}
             answer = attempt(call, lambda page=page: mapping(self._ask("GET", path, params=page), "the answer"))  # type: ignore[misc]
             with worded(call):
-                yield from (mapping(one, f"one of {key}") for one in listing(answer.get(key), key))
-                if not isinstance(answer.get("more"), bool):
+                found = listing(answer.get(key), key)
+                yield from (mapping(one, f"one of {key}") for one in found)
+                more = answer.get("more")
+                if not isinstance(more, bool):
                     raise Fault(Why.GARBLED, "it does not say whether there is more")
-            if not answer["more"]:
-                return
+                if not more:
+                    return
+                if not found:
+                    raise Fault(Why.GARBLED, "it says that there is more, and its page is empty")
+            # A page may be shorter than the one that was asked for.
+            seen += len(found)
         with worded(call):
             raise Fault(Why.REFUSED, f"there are more than {PAGES} pages", mend="look at PagerDuty's own page")
 

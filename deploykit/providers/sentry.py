@@ -69,7 +69,7 @@ class SentryErrors:
         def once() -> ErrorProject:
             found = mapping(self._rest.get(f"{self._project}/"), "the answer")
             slug, status = text(found.get("slug"), "slug"), text(found.get("status"), "status")
-            if known.project not in (slug, found.get("id")):
+            if known.project not in (slug, str(found.get("id"))):
                 raise Fault(Why.GARBLED, f"it is the project {words(slug)}")
             url = f"{known.url.rstrip('/')}/organizations/{known.organization}/projects/{quote(slug, safe='')}/"
             return ErrorProject(name=slug, status=status, active=status == "active", url=url)

@@ -175,11 +175,6 @@ class Addresses:
         """Unleash's address, before `/api`."""
         return local_url(self.ports["unleash"])
 
-    @property
-    def control_url(self) -> str:
-        """The sandbox's own control interface, used by `Vendors`."""
-        return local_url(self.ports["control"])
-
     def to_json(self) -> str:
         """Writes the fields as JSON, for the processes of the sandbox."""
         return json.dumps(dataclasses.asdict(self), default=str)

@@ -13,6 +13,7 @@ from typing import Self
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from deploykit.sandbox import postgres
 from deploykit.sandbox.addresses import VENDORS, Addresses
 from deploykit.sandbox.calls import Call, Fault
 from deploykit.sandbox.errors import SandboxError
@@ -118,6 +119,15 @@ class Sandbox:
         settings = Settings(str(folder), rate, load_seconds, ingest_delay, postgres_dsn, dict(ports or {}))
         with keeper(folder) as process:
             yield cls(*introduce(process, settings, folder))
+
+    def back_up(self) -> None:
+        """Makes another night's backup of the database, as the team's own job would.
+
+        Raises:
+            SandboxError: It failed.
+        """
+        known = self.addresses
+        postgres.back_up(known.postgres_dsn, known.postgres_bin, known.backups)
 
     def wait_for_metrics(self) -> None:
         """Wait until Datadog has the first points of every metric of the live copy, the gauges last.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from deploykit.model import Record, TrafficStep
+from deploykit.model import DecisionKind, Record, TrafficStep
 from deploykit.settings.types import Seconds
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -63,7 +63,11 @@ class RulesSettings(Record):
 
 
 class PersonSettings(Record):
-    """One person: the SSH principal that signs, and the same person's other names."""
+    """One person: the SSH principal that signs, and the same person's other names.
+
+    Attributes:
+        roles: `approver` approves and overrides everything, `approver:ITEM` that item (or `plan`) alone.
+    """
 
     principal: str
     github: str = ""
@@ -80,11 +84,19 @@ class SigningSettings(Record):
         key: The operator's (or the service's) key, private or public; with a public one the agent signs.
         operator: The principal that opens and runs runs here.
         solo: One person may be author, operator and approver. Heads every report.
-        approval_valid: How long an approval can be used.
+        sign_within: How long a statement may lie before it is signed and brought in.
+        approval_valid: How long a decision can be used.
+        override_valid: The same, where it breaks the glass.
     """
 
     allowed_signers: Path
     key: Path | None = None
     operator: str = ""
     solo: bool = False
+    sign_within: Seconds = 3600.0
     approval_valid: Seconds = 86400.0
+    override_valid: Seconds = 3600.0
+
+    def valid(self, kind: DecisionKind) -> float:
+        """For how many seconds a decision of a kind can be used."""
+        return self.override_valid if kind is DecisionKind.OVERRIDDEN else self.approval_valid

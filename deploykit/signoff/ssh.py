@@ -24,8 +24,11 @@ class Namespace(StrEnum):
     APPROVAL = "deploykit-approval"
     ATTESTATION = "deploykit-attestation"
     RESOLUTION = "deploykit-resolution"
+    REVOCATION = "deploykit-revocation"
+    REVIEW = "deploykit-review"
     LOCK = "deploykit-lock"
     SEAL = "deploykit-seal"
+    ADDENDUM = "deploykit-addendum"
 
 
 def sign(data: bytes, key: Path, namespace: str, *, asking: bool = True) -> bytes:
@@ -170,16 +173,20 @@ def _ssh_keygen(
     program = shutil.which("ssh-keygen")
     if program is None:
         raise UsageError("ssh-keygen is not installed", where="PATH", mend="install OpenSSH 8.9 or newer")
-    return subprocess.run(
-        [program, *arguments],
-        input=b"" if data is None else data,
-        capture_output=True,
-        check=False,
-        timeout=timeout,
-        # Where nobody may be asked, the one to ask is a program that says nothing.
-        env={**os.environ, "LC_ALL": "C"}
-        | ({} if asking else {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force"}),
-    )
+    # Where nobody may be asked, the one to ask is a program that says nothing.
+    silent = {} if asking else {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force"}
+    try:
+        return subprocess.run(
+            [program, *arguments],
+            input=b"" if data is None else data,
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            env={**os.environ, "LC_ALL": "C", **silent},
+        )
+    except subprocess.TimeoutExpired as error:
+        said = f"ssh-keygen {' '.join(arguments[:2])} did not end within {timeout:g} s"
+        raise UsageError(said, where=program, mend="look what this machine is busy with, and try again") from error
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:

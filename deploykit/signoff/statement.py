@@ -16,14 +16,19 @@ from deploykit.signoff.ssh import Namespace
 
 #: The plan itself, and the lock on its environment, as items that are decided on.
 PLAN, LOCK = "plan", "lock"
+#: What a subject of a statement is called that is neither the plan nor the release.
+EVIDENCE = "evidence"
 #: What is approved before, by someone else; every other item is attested after.
 APPROVED = frozenset({PLAN, "database.migrations-reviewed"})
 
 
 class Digest(Record):
-    """A digest as in-toto writes it."""
+    """A digest as in-toto writes it: of bytes, or of a commit."""
 
-    sha256: Sha256
+    sha256: Sha256 | None = None
+    git_commit: str | None = Field(alias="gitCommit", default=None)
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
 
 class Subject(Record):
@@ -38,7 +43,9 @@ class Predicate(Record):
 
     Attributes:
         signer: The principal who says they sign; the signature proves it.
-        evidence: The hashes of what was shown; of a step whose end nobody saw, the hash of its intent's event.
+        evidence: The hashes of what was shown; of a step whose end nobody saw, the hash of its intent's event; of an
+            earlier decision, the hash of its statement.
+        sign_by: When it has to be signed and brought in. None in statements of older versions.
         until: When it can no longer be used.
         nonce: Makes each statement usable once.
     """
@@ -53,6 +60,7 @@ class Predicate(Record):
     evidence: tuple[Sha256, ...]
     head: Head
     made_at: AwareDatetime
+    sign_by: AwareDatetime | None = None
     until: AwareDatetime
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
 
@@ -72,12 +80,20 @@ class Statement(Record):
     @property
     def data(self) -> bytes:
         """The exact bytes that are signed."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json", exclude_none=True))
 
     @property
     def plan(self) -> str:
         """The hash of the plan that it is about."""
-        return next((subject.digest.sha256 for subject in self.subject if subject.name == PLAN), "")
+        return next(iter(self._digests(PLAN)), "")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The hashes of the evidence that it is about."""
+        return self._digests(EVIDENCE)
+
+    def _digests(self, name: str) -> tuple[str, ...]:
+        return tuple(subject.digest.sha256 or "" for subject in self.subject if subject.name == name)
 
     @property
     def namespace(self) -> Namespace:
@@ -118,12 +134,17 @@ class Statement(Record):
 
 def namespace(item: str, kind: DecisionKind) -> Namespace:
     """Approvals come before and from someone else; attestations come after; the others are for one thing each."""
-    if kind.resolves:
-        return Namespace.RESOLUTION
-    if kind is DecisionKind.BROKEN:
-        return Namespace.LOCK
     approves = item in APPROVED or kind is DecisionKind.OVERRIDDEN
-    return Namespace.APPROVAL if approves else Namespace.ATTESTATION
+    return _FOR.get(kind, Namespace.APPROVAL if approves else Namespace.ATTESTATION)
+
+
+_FOR = {
+    DecisionKind.HAPPENED: Namespace.RESOLUTION,
+    DecisionKind.DID_NOT: Namespace.RESOLUTION,
+    DecisionKind.BROKEN: Namespace.LOCK,
+    DecisionKind.REVOKED: Namespace.REVOCATION,
+    DecisionKind.REVIEWED: Namespace.REVIEW,
+}
 
 
 class Choice(Record):
@@ -135,7 +156,9 @@ class Choice(Record):
     comment: str = ""
 
 
-def make(plan: Plan, head: Head, choice: Choice, evidence: tuple[str, ...], seconds: float) -> Statement:
+def make(
+    plan: Plan, head: Head, choice: Choice, evidence: tuple[str, ...], seconds: float, within: float | None = None
+) -> Statement:
     """The statement of a choice, made now.
 
     Args:
@@ -144,9 +167,9 @@ def make(plan: Plan, head: Head, choice: Choice, evidence: tuple[str, ...], seco
         choice: What was decided, and by whom.
         evidence: The hashes of what the person was shown.
         seconds: How long it can be used.
+        within: Seconds in which it has to be signed and brought in; None is as long as it can be used.
     """
     made_at = now()
-    shown = tuple(Subject(name="evidence", digest=Digest(sha256=digest)) for digest in evidence)
     predicate = Predicate(
         run=plan.run,
         service=plan.service,
@@ -158,7 +181,14 @@ def make(plan: Plan, head: Head, choice: Choice, evidence: tuple[str, ...], seco
         evidence=evidence,
         head=head,
         made_at=made_at,
+        sign_by=made_at + timedelta(seconds=seconds if within is None else min(within, seconds)),
         until=made_at + timedelta(seconds=seconds),
         nonce=secrets.token_hex(16),
     )
-    return Statement(subject=(Subject(name=PLAN, digest=Digest(sha256=plan.hash)), *shown), predicate=predicate)
+    about = (
+        Subject(name=PLAN, digest=Digest(sha256=plan.hash)),
+        # No tag can pass for the plan or for evidence.
+        Subject(name=f"release/{plan.release}", digest=Digest(git_commit=plan.commit)),
+        *(Subject(name=EVIDENCE, digest=Digest(sha256=digest)) for digest in evidence),
+    )
+    return Statement(subject=about, predicate=predicate)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from unittest.mock import patch
 
 import deploykit.archive
 from deploykit.checklist import checklist
@@ -82,6 +84,7 @@ def go_through(run: Run, team: Team) -> None:
             settle(run, item.id, Outcome.PASS)
     settle(run, "watch.errors", Outcome.FAIL, rich(), "errors rose")
     decide(run, "watch.errors", DecisionKind.OVERRIDDEN, key=team.key("ann"), comment="known noise")
+    decide(run, "watch.errors", DecisionKind.REVIEWED, key=team.key("dev"), comment="it was")
     run.append(Type.PHASE_ENDED, item="blue-green", data={"result": "passed"})
     keep_notebook(run, "03_blue_green.ipynb", notebook())
     write_atomically(run.folder / "work" / "03_blue_green.ipynb", notebook("mine"))
@@ -103,8 +106,14 @@ def closed_with(team: Team, meanwhile: Callable[[Run], None], *, last: bool = Fa
         go_through(run, team)
         if last:
             meanwhile(run)
-        deploykit.archive.close(run)
+        with past_the_product():
+            deploykit.archive.close(run)
         return run.folder
+
+
+def past_the_product() -> AbstractContextManager[object]:
+    """Sealed by somebody who has the key and the store, and does not care what holds."""
+    return patch("deploykit.archive._require_decisions")
 
 
 def sealed(home: Path) -> tuple[Team, Path]:

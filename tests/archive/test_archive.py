@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from deploykit import archive, redact
-from deploykit.archive import HEAD, SEAL, SUMS, close, export, files
+from deploykit.archive import close, export
 from deploykit.checklist import checklist
 from deploykit.errors import BrokenRecordError, RefusedError, UsageError
 from deploykit.files import write_atomically
 from deploykit.journal.events import Type
 from deploykit.model import Evidence, Outcome, sha256
 from deploykit.run import Run
+from deploykit.seal import HEAD, SEAL, SUMS, files
 from deploykit.settings import load
 from deploykit.signoff import ssh
 from deploykit.verify import verify
@@ -203,11 +204,11 @@ def test_a_closing_that_was_cut_off_is_finished_by_the_next(
 ) -> None:
     go_through(run, team)
 
-    def power_cut(folder: Path, key: Path) -> None:
+    def power_cut(*_args: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(archive, "_seal", power_cut)
+        patched.setattr(archive, "seal", power_cut)
         with pytest.raises(KeyboardInterrupt):
             close(run)
     assert run.state().sealed

@@ -241,6 +241,17 @@ def test_it_says_what_was_decided_by_whom_and_how_each_item_ended(run: Run, team
         assert said in text
 
 
+def test_an_override_that_nobody_reviewed_is_said(run: Run, team: Team) -> None:
+    settle(run, "watch.latency", Outcome.FAIL)
+    decide(run, "watch.latency", DecisionKind.OVERRIDDEN, key=team.key("ann"), comment="one slow page")
+    said = "Not reviewed yet: ann@example.com overrode watch.latency"
+    assert said in " ".join(page(run).text.split())
+    decide(run, "watch.latency", DecisionKind.REVIEWED, key=team.key("dev"), comment="it was")
+    shown = " ".join(page(run).text.split())
+    assert said not in shown
+    assert "dev@example.comreviewedwatch.latencyit was" in shown
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [("done", "Done"), ("rolled-back", "Rolled back"), ("held", "Held"), ("failed", "Failed"), ("aborted", "Aborted")],

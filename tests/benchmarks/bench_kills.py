@@ -15,23 +15,47 @@ from random import Random
 
 import pytest
 
+from deploykit.checklist import checklist
+from deploykit.databases import REVIEWED
 from deploykit.errors import Exit
 from deploykit.journal.events import Type
+from deploykit.model import Kind
 from deploykit.sandbox.box import Sandbox
 from tests.e2e.conftest import Project, open_project, until
-from tests.kills.filed import ACTIONS, POINTS, Aim, environment
+from tests.kills.filed import ACTIONS, Aim, environment
 from tests.kills.kernels import in_jupyter, under_papermill
 from tests.kills.matrix import Tally, Way, matrix, plainly, survive
 
-#: What a rollback does that leaves the database where it is, as the judge's does.
+#: Where the full sandbox is killed: around an effect, of each step that goes forward, and of each that goes back.
+AROUND = ("between intent and effect", "between effect and outcome")
+FORWARD = (
+    "prepare.announced",
+    "database.backup",
+    "database.migrate/0002",
+    "blue-green.deploy",
+    *(f"blue-green.traffic/{share}" for share in (10, 50, 100)),
+    *(f"finish.log/{place}" for place in ("repository", "errors", "events")),
+    "finish.announced",
+)
 BACKWARD = (
     "rollback.platform",
+    "rollback.stop-traffic",
+    "rollback.migration/0002",
+    *(f"rollback.restart/{part}" for part in ("green", "traffic", "blue")),
     "rollback.notified/chat",
     "rollback.notified/pager",
     "rollback.incident-report",
     "rollback.post-mortem/calendar",
     "rollback.post-mortem",
 )
+#: What the sandbox is not asked here; what is done, and what that rests on, is.
+SPARED = [
+    item.id
+    for item in checklist().item
+    if item.kind not in {Kind.ACTION, Kind.POLICY}
+    and item.phase not in {"blue-green", "rollback"}
+    and item.id != REVIEWED
+]
 WAYS: dict[str, tuple[Way, bool]] = {
     "a plain process": (plainly, False),
     "papermill, runner and kernel": (under_papermill, True),
@@ -64,29 +88,50 @@ def test_random_instants(team_folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_full_sandbox(tmp_path: Path) -> None:
-    """v1.5.0 for what goes forward, v1.6.0, which is rolled back by the judge, for what a rollback does."""
-    forward = ["blue-green.deploy", *(f"blue-green.traffic/{share}" for share in (10, 50, 100))]
-    releases = dict.fromkeys(forward, "v1.5.0")
-    releases |= dict.fromkeys(BACKWARD, "v1.6.0")
-    kills = [(Aim(step, point, with_parent=True), release) for step, release in releases.items() for point in POINTS]
+    """v1.5.0 all the way forward and all the way back, with its migration; killed once on each way."""
+    assert len(FORWARD) == len(BACKWARD)
     with Sandbox.start(tmp_path / "sandbox", rate=150, load_seconds=7200) as box:
-        for number, (aim, release) in enumerate(kills):
-            project = open_project(box, tmp_path / f"{number}")
-            say(f"{aim.step}, {aim.point}: {_killed_in(project, aim, release)}")
+        box.vendors.state("datadog", history=150)
+        box.wait_for_metrics()
+        for point in AROUND:
+            for number, (there, back) in enumerate(zip(FORWARD, BACKWARD, strict=True)):
+                project = open_project(box, tmp_path / f"{point}-{number}", SPARED)
+                told = _killed_in(project, Aim(there, point, with_parent=True), Aim(back, point, with_parent=True))
+                say(f"{there} and {back}, {point}: {told}")
 
 
-def _killed_in(project: Project, aim: Aim, release: str) -> str:
-    """Run until the kill, go on to the end, and say what was done how often."""
+def _killed_in(project: Project, there: Aim, back: Aim) -> str:
+    """Go forward and back through both kills, and say what was done how often."""
     project.set(guard='"60s"')
-    run = project.plan(release)
-    aimed = {**project.environment, **environment(project.home, aim, real=True)}
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen([*project.command, "run", run], env=aimed, cwd=project.home, stderr=quiet)
-    assert process.wait(timeout=300) == -signal.SIGKILL
-    going_on = ("resume",) if release == "v1.5.0" else ("rollback",)
-    done = project.call(*going_on, run)
-    assert done.returncode == Exit.DONE, done.stderr
+    run = project.plan("v1.5.0")
+    _go_on(project, run, there, "run")
+    _go_on(project, run, back, "rollback", run, "--database")
     happened = [event.step for event in project.events(run) if event.type is Type.STEP_HAPPENED]
     assert len(happened) == len(set(happened)), happened
-    until(lambda: sorted(project.weights().values()) == [0, 100], "whole weights")
+    assert {*FORWARD, *BACKWARD} <= set(happened), {*FORWARD, *BACKWARD} - set(happened)
+    until(lambda: project.weights() == {"green": 100, "blue": 0}, "all traffic on live")
     return f"{len(happened)} effects, each once; weights {project.weights()}"
+
+
+def _go_on(project: Project, run: str, aim: Aim, *words: str) -> None:
+    """Until it is done: past the kill, and past what a person signs."""
+    aimed, killed = {**project.environment, **environment(project.home, aim, real=True)}, False
+    quiet = subprocess.DEVNULL
+    for _ in range(5):
+        process = subprocess.Popen(
+            [*project.command, *words, *(() if run in words else (run,))],
+            env=project.environment if killed else aimed,
+            cwd=project.home,
+            stdout=quiet,
+            stderr=quiet,
+        )
+        code = process.wait(timeout=300)
+        if code == Exit.DONE:
+            break
+        killed = killed or code == -signal.SIGKILL
+        if code == Exit.WAITING:
+            signed = project.call("sign", run, REVIEWED, "--key", "keys/anna")
+            assert signed.returncode == Exit.DONE, signed.stderr
+        else:
+            assert code == -signal.SIGKILL, code
+    assert (code, killed) == (Exit.DONE, True), aim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,14 +13,18 @@ from deploykit.execution import make_context
 from deploykit.execution.checks import Looking, look_at
 from deploykit.sandbox import Sandbox
 from deploykit.sandbox.addresses import VENDORS
-from tests.e2e.conftest import open_project, until
+from deploykit.sandbox.project import write_project
+from tests.e2e.conftest import ROOT, Project, until
 
 LIMIT, DELAY = 1.5, 0.2
 
 
 def test_all_checks_take_little_longer_than_the_slowest(tmp_path: Path) -> None:
     with Sandbox.start(tmp_path / "sandbox", rate=20, load_seconds=900) as box:
-        project = open_project(box, tmp_path / "team")
+        home = tmp_path / "team"
+        write_project(home, box.addresses, runbooks=os.path.relpath(ROOT / "runbooks", home))
+        project = Project(home, box)
+        box.back_up()  # as last night's, but after the orders that the sandbox began with
         until(lambda: project.call("doctor").returncode == 0, "a sandbox in which all is well", 120)
         run = project.run(project.plan("v1.5.0"))
         for vendor in VENDORS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from deploykit import archive, cli, runner
 from deploykit.checklist import checklist
@@ -38,27 +38,6 @@ def run(world: World) -> Run:
 
 
 Call = Callable[..., Result]
-
-
-@pytest.fixture
-def call(world: World, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Types a command as `main` does, in this process."""
-
-    def typed(*words: str) -> Result:
-        def main() -> None:
-            monkeypatch.setattr(sys, "argv", ["deploykit", "--settings", str(world.settings_file), *words])
-            cli.main()
-
-        runner = CliRunner()
-        with runner.isolation() as (out, err, _):
-            code: Any = 0
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code
-            return Result(runner, out.getvalue(), err.getvalue(), out.getvalue(), None, code or 0, None)
-
-    return typed
 
 
 # --- usage
@@ -230,8 +209,9 @@ def test_status_in_json_has_a_pinned_shape(world: World, run: Run, call: Call) -
     run.intend(item="blue-green.traffic", step="blue-green.traffic/10", op="o", data={})
     said = json.loads(call("status", "1", "--json").stdout)
     assert list(said) == [
-        "run", "number", "release", "status", "sealed", "waiting_for", "to_sign", "rolled_back", "returned",
-        "unknown", "lock", "freeze", "progress", "notebooks", "weights", "guard", "items", "decisions",
+        "run", "number", "release", "status", "sealed", "waiting_for", "to_sign", "who", "to_review", "void",
+        "rolled_back", "returned", "unknown", "lock", "freeze", "progress", "notebooks", "weights", "guard", "items",
+        "decisions",
     ]  # fmt: skip
     assert (said["run"], said["number"], said["status"], said["sealed"]) == (run.id, 1, "open", False)
     assert said["unknown"] == ["blue-green.traffic/10"]

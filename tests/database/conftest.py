@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import psycopg
 import pytest
@@ -15,12 +13,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from deploykit import providers
-from deploykit.context import Context, Ports
+from deploykit.context import Context
 from deploykit.providers.postgres import releases
 from deploykit.sandbox import postgres
 from deploykit.sandbox import shop as sandbox_shop
 from deploykit.sandbox.releases import LIVE, find_release
-from tests.database.shop import NOTES, ORDERS, Shop, Wire, WithFlags, remembering
+from tests.database.shop import NOTES, ORDERS, Shop, Wire, remembering
 from tests.world import World
 
 _numbers = itertools.count()
@@ -101,5 +99,5 @@ retry_after = "50ms"
 @pytest.fixture
 def context(team: World) -> Context:
     """What a check of a run is given; its flags are those of the test."""
-    made = team.context(team.plan(approved=False))
-    return replace(made, ports=cast("Ports", WithFlags(made.ports)))
+    team.flags = {"shop.codes": False, "shop.on": True}
+    return team.context(team.plan(approved=False))

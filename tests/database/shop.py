@@ -137,26 +137,6 @@ class Shop:
             connection.rollback()
 
 
-class WithFlags:
-    """The ports, and feature flags that are there: a name with whether it can be on."""
-
-    def __init__(self, ports: Any) -> None:
-        self._ports, self.known = ports, {"shop.codes": False, "shop.on": True}
-        self.broken: Exception | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ports, name)
-
-    @property
-    def flags(self) -> WithFlags:
-        return self
-
-    def enabled(self, name: str) -> bool | None:
-        if self.broken:
-            raise self.broken
-        return self.known.get(name)
-
-
 def looked(check: Callable[..., Result], context: Context, *more: Any) -> Result:
     """What a check says; where it could not look, what the run writes down instead."""
     try:

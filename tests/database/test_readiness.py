@@ -15,10 +15,9 @@ import pytest
 from deploykit.checks import database
 from deploykit.context import Context
 from deploykit.databases import fingerprint
-from deploykit.errors import Unreachable
 from deploykit.model import Outcome, Result
 from tests.database.shop import DROPS, NOTES, Migration, Shop, looked
-from tests.world import World
+from tests.world import Fault, World
 
 Prepare = Callable[[Shop, World], object]
 Situation = tuple[Prepare, Outcome, str]
@@ -313,10 +312,10 @@ def test_a_breaking_change_needs_a_flag_that_exists_and_is_off(shop: Shop, conte
     told(looked(database.no_breaking_changes, context), outcome, said)
 
 
-def test_flags_that_cannot_be_asked_are_an_error(shop: Shop, context: Context) -> None:
+def test_flags_that_cannot_be_asked_are_an_error(shop: Shop, team: World, context: Context) -> None:
     shop.check_out(replace(DROPS, flag="shop.codes"))
-    context.ports.broken = Unreachable("the flags do not answer", mend="look at them")  # type: ignore[attr-defined]  # the test's own
-    told(looked(database.no_breaking_changes, context), ERROR, "the flags do not answer")
+    team.fail("flags.enabled", Fault.DOWN)
+    told(looked(database.no_breaking_changes, context), ERROR, "flags.enabled did not answer")
 
 
 # --- a rollback that works

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,8 @@ def router_weights(box: Sandbox) -> dict[str, int]:
     return {key.removeprefix(prefix): int(entries[key]["final_value"]) for key in entries if key.startswith(prefix)}
 
 
-def open_project(box: Sandbox, home: Path) -> Project:
-    """A fresh project, with green live whatever the test before left behind."""
+def open_project(box: Sandbox, home: Path, spared: Iterable[str] = SPARED) -> Project:
+    """A fresh project without some items, with green live whatever the test before left behind."""
     prefix = "routing.traffic_split"
     query = f"{prefix}.green=100&{prefix}.blue=0"
     httpx.post(f"{box.addresses.envoy_admin_url}/runtime_modify?{query}").raise_for_status()
@@ -127,7 +127,7 @@ def open_project(box: Sandbox, home: Path) -> Project:
         box.vendors.clear(vendor)
     file = write_project(home, box.addresses, runbooks=os.path.relpath(ROOT / "runbooks", home), pace=PACE)
     with file.open("a") as stream:
-        stream.write("\n[left_out]\n" + "".join(f'"{item}" = "not what is tried here"\n' for item in SPARED))
+        stream.write("\n[left_out]\n" + "".join(f'"{item}" = "not what is tried here"\n' for item in spared))
     return Project(home, box)
 
 

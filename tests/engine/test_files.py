@@ -17,6 +17,7 @@ from deploykit import executed, redact
 from deploykit.engine import CellStatus, Executed, execute, files
 from deploykit.errors import StoreError
 from deploykit.files import write_atomically
+from tests.test_secrets import CANARY, EVERY_WAY, leaks
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
@@ -84,7 +85,8 @@ def test_no_place_on_this_machine_is_written(bench: Bench) -> None:
 
 
 def test_a_learned_secret_is_nowhere_in_the_file(bench: Bench) -> None:
-    redact.learn(SECRET)
+    for secret in (SECRET, CANARY):
+        redact.learn(secret)
     display = "from IPython.display import HTML, display\n"
     says = [
         f"print({SECRET!r})",
@@ -94,13 +96,15 @@ def test_a_learned_secret_is_nowhere_in_the_file(bench: Bench) -> None:
         f"import base64; base64.b64encode({SECRET.encode()!r}).decode()",
         f"raise ValueError({SECRET!r})",
     ]
-    bench.write(*says)
-    answer = execute(bench.source, bench.target, {}, mode="run")
+    bench.write("#:\nrun: str = ''", *says)
+    answer = execute(bench.source, bench.target, {"run": " ".join(EVERY_WAY.values())}, mode="run")
     text = bench.target.read_text()
     assert SECRET not in answer.error
     assert not [form for form in redact._known if form in text]
-    for index in range(len(says)):
-        assert redact.MASK in bench.shown(index), says[index]
+    # What was given as a parameter stands in papermill's own cell, and in the metadata.
+    assert leaks(bench.target.read_bytes()) == []
+    for index, said in enumerate(says, start=2):
+        assert redact.MASK in bench.shown(index), said
 
 
 def test_braces_in_a_folder_are_no_template(bench: Bench) -> None:

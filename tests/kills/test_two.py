@@ -120,9 +120,9 @@ def test_an_effect_that_was_under_way_lands_and_is_found_as_drift_and_goes_back(
     rolled_back(filed)
     assert said(filed, Type.DRIFT_FOUND) == []
     os.kill(pid, signal.SIGCONT)
-    assert ended(pid) == ENDED + Exit.REFUSED
+    assert ended(pid) == ENDED + Exit.ROLLED_BACK
     (drift,) = said(filed, Type.DRIFT_FOUND)
-    assert "blue-green.traffic/10 landed after its lock was lost" in str(drift["text"])
+    assert "blue-green.traffic/10 landed after traffic went back: it hangs" in str(drift["text"])
     assert filed.effects()[-2:] == ["weights blue 10, green 90", REPEATABLE]
 
 

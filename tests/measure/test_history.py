@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploykit import measure
+from deploykit.checks.baseline import recorded
 from deploykit.context import Context
 from deploykit.errors import BrokenRecordError
 from deploykit.measure.history import DAY, LENGTH
@@ -84,6 +85,22 @@ def test_without_an_answer_nothing_is_frozen_and_the_control_judges_alone(world:
 def test_a_frozen_file_that_is_damaged_is_an_error_and_never_another_baseline(context: Context, data: bytes) -> None:
     context.write(measure.FILE, data)
     with pytest.raises(BrokenRecordError, match="not a baseline"):
+        measure.before(context, NOW)
+
+
+def test_a_frozen_file_that_is_not_the_recorded_one_is_an_error(world: World, context: Context) -> None:
+    world.run.settle(recorded(context))
+    frozen = context.read(measure.FILE) or b""
+    assert measure.before(context, NOW) is not None
+    context.write(measure.FILE, frozen.replace(b"1000.0", b"9000.0"))
+    with pytest.raises(BrokenRecordError, match=r"not the baseline that prepare\.baseline recorded"):
+        measure.before(context, NOW)
+
+
+def test_the_evidence_that_a_frozen_file_is_held_against_must_be_what_was_kept(world: World, context: Context) -> None:
+    digest = str(world.run.settle(recorded(context)).data["evidence"])
+    context.write(f"evidence/{digest}", b'{"facts": {}}')
+    with pytest.raises(BrokenRecordError, match=r"evidence of prepare\.baseline"):
         measure.before(context, NOW)
 
 

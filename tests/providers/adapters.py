@@ -70,7 +70,7 @@ def railway(url: str, timeout: int) -> RailwayPlatform:
 
 
 def datadog(url: str, timeout: int) -> DatadogMetrics:
-    return DatadogMetrics(url, TOKEN, TOKEN + "-app", timeout=timeout)
+    return DatadogMetrics(datadog_client(url, timeout))
 
 
 def datadog_client(url: str, timeout: int) -> Datadog:

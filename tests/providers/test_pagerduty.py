@@ -27,7 +27,7 @@ class Account:
 
     def __call__(self, asked: Asked) -> Reply:
         if asked.path == "/oncalls":
-            start = int(asked.query["offset"][0]) // 100 * self.page
+            start = int(asked.query["offset"][0])
             end = start + self.page
             return Reply({"oncalls": self.turns[start:end], "more": end < len(self.turns)})
         found = self.users.get(asked.path.removeprefix("/users/"))
@@ -37,7 +37,7 @@ class Account:
 REACHED = {"contact_methods": [{"id": "C1"}]}
 
 
-def test_turns_are_read_through_all_pages_and_each_user_is_asked_for_once(server: Faults) -> None:
+def test_turns_are_read_through_all_pages_however_short_and_each_user_is_asked_for_once(server: Faults) -> None:
     turns = [turn("mara", 2), turn("ines"), turn("ines", start=None, end=None), turn("otto"), turn("mute")]
     server.script = Account(turns, {"mara": REACHED, "ines": REACHED, "mute": {"contact_methods": []}}, page=2)
     found = pagerduty(server.url, 2).on_call(START, END)
@@ -59,8 +59,11 @@ def test_turns_are_read_through_all_pages_and_each_user_is_asked_for_once(server
 
 
 def test_not_having_seen_every_page_is_not_nobody(server: Faults) -> None:
-    server.reply(Reply({"oncalls": [], "more": True}))
+    server.reply(Reply({"oncalls": [turn("ines")], "more": True}))
     with pytest.raises(Rejected, match="more than 20 pages"):
+        pagerduty(server.url, 2).on_call(START, END)
+    server.reply(Reply({"oncalls": [], "more": True}))
+    with pytest.raises(Rejected, match="there is more, and its page is empty"):
         pagerduty(server.url, 2).on_call(START, END)
 
 

@@ -141,6 +141,8 @@ def test_sessions_are_counted_by_release(sentry: httpx.Client) -> None:
         "healthy": 5,
         "crashed": 1,
     }
+    share = sentry.get(f"{HERE}/sessions/", params={**asked, "field": "crash_free_rate(session)"}).json()
+    assert share["groups"][0]["totals"] == {"crash_free_rate(session)": pytest.approx(5 / 6)}
     nobody = sentry.get(f"{HERE}/sessions/", params={**asked, "query": "release:none"}).json()
     assert nobody["groups"][0]["totals"] == {"sum(session)": 0}
     assert sentry.get(f"{HERE}/sessions/", params={"field": "p50(x)"}).status_code == 400

@@ -13,7 +13,7 @@ from deploykit.journal.events import Actor
 from deploykit.journal.store import RunRow
 from deploykit.model import Arm, Evidence, Outcome, Plan, Result, TrafficStep, now
 from deploykit.run import Run, new_id
-from deploykit.signoff.policy import sign_plan
+from deploykit.signoff.kept import sign_plan
 
 PEOPLE = {
     "ann": ("ann@example.com", "ann", ("approver",)),

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, UsageError, Waiting
+from deploykit.errors import BrokenRecordError, DeploykitError, OvertakenError, RefusedError, UsageError, Waiting
 from deploykit.journal.events import Head, Type
+from deploykit.journal.store import Known
 from deploykit.model import DecisionKind, Evidence, Outcome, canonical, now
 from deploykit.run import Run
-from deploykit.signoff import policy, rules, ssh
-from deploykit.signoff.policy import accept, decide, require_approval
+from deploykit.settings import PersonSettings
+from deploykit.signoff import gate, kept, policy, rules, ssh
+from deploykit.signoff.gate import require_approval
+from deploykit.signoff.policy import accept, decide
 from deploykit.signoff.statement import PLAN, Choice, Statement, make
 from tests.signoff.team import Team, settle
 
 SIGNED, REFUSED, OVERRIDDEN = DecisionKind.SIGNED, DecisionKind.REFUSED, DecisionKind.OVERRIDDEN
+REVOKED, REVIEWED = DecisionKind.REVOKED, DecisionKind.REVIEWED
 
 
 @pytest.fixture
@@ -95,6 +99,18 @@ def test_a_demo_key_approves_in_the_sandbox(team: Team) -> None:
         assert require_approval(run).signer.endswith(rules.DEMO)
 
 
+def test_a_statement_names_the_commit_that_is_deployed(run: Run, team: Team) -> None:
+    made = kept.load(run.folder, decide(run, PLAN, SIGNED, key=team.key("ann")).statement)
+    subjects = json.loads(made.data)["subject"]
+    assert subjects == [
+        {"digest": {"sha256": run.plan.hash}, "name": "plan"},
+        {"digest": {"gitCommit": run.plan.commit}, "name": "release/v2"},
+    ]
+    assert made.predicate.sign_by is not None
+    assert made.predicate.sign_by - made.predicate.made_at == timedelta(hours=1)
+    assert made.predicate.until - made.predicate.made_at == timedelta(days=1)
+
+
 def test_waiting_names_who_may_sign_what_and_how(run: Run) -> None:
     with pytest.raises(Waiting) as caught:
         require_approval(run)
@@ -130,13 +146,6 @@ def test_a_statement_is_used_once(run: Run, team: Team) -> None:
         submit(run, team, data)
 
 
-def test_a_used_nonce_does_not_come_back_in_another_statement(run: Run, team: Team) -> None:
-    first = statement(run)
-    submit(run, team, first.data)
-    with pytest.raises(RefusedError, match="used before"):
-        submit(run, team, altered(first, comment="again"))
-
-
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -167,9 +176,9 @@ def test_an_approval_of_another_plan_is_refused(run: Run, team: Team) -> None:
 def test_an_approval_of_another_run_does_not_carry_over(run: Run, team: Team) -> None:
     with team.run() as other:
         made = decide(other, PLAN, SIGNED, key=team.key("ann"))
-        signature = policy.load_signature(other.folder, made.statement)
+        signature = kept.load_signature(other.folder, made.statement)
         with pytest.raises(RefusedError, match="for another run"):
-            accept(run, policy.load(other.folder, made.statement).data, signature)
+            accept(run, kept.load(other.folder, made.statement).data, signature)
 
 
 def test_a_signature_for_another_purpose_does_not_approve(run: Run, team: Team) -> None:
@@ -204,7 +213,7 @@ def test_a_statement_in_another_spelling_is_refused(run: Run, team: Team) -> Non
 
 def _expire(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     late = now() + timedelta(days=2)
-    monkeypatch.setattr(policy, "now", lambda: late)
+    monkeypatch.setattr(gate, "now", lambda: late)
 
 
 def _swap_statement(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,11 +258,11 @@ def _contradict(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _lose_operators_signature(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    (run.folder / policy.PLAN_SIGNATURE).unlink()
+    (run.folder / kept.PLAN_SIGNATURE).unlink()
 
 
 def _claim_another_operator(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    (run.folder / policy.PLAN_SIGNATURE).write_bytes(policy.sign_plan(run.plan, team.key("ann")))
+    (run.folder / kept.PLAN_SIGNATURE).write_bytes(kept.sign_plan(run.plan, team.key("ann")))
 
 
 @pytest.mark.parametrize(
@@ -284,10 +293,10 @@ def test_an_approval_is_proved_again_when_it_is_used(
 def test_an_attestation_is_bound_to_the_evidence_shown_and_the_operator_may_give_it(run: Run, team: Team) -> None:
     settle(run, "finish.issues", Outcome.INCONCLUSIVE, Evidence(facts={"notes": 3}))
     made = decide(run, "finish.issues", SIGNED, key=team.key("olga"))
-    shown = policy.load(run.folder, made.statement)
+    shown = kept.load(run.folder, made.statement)
     assert shown.namespace is ssh.Namespace.ATTESTATION
     assert shown.predicate.evidence == (run.state().items["finish.issues"].evidence,)
-    assert shown.subject[1].digest.sha256 == run.state().items["finish.issues"].evidence
+    assert shown.shown[0] == run.state().items["finish.issues"].evidence
 
 
 def test_evidence_that_changed_since_it_was_shown_voids_the_signature(run: Run, team: Team) -> None:
@@ -312,6 +321,21 @@ def test_the_operator_does_not_override(run: Run, team: Team) -> None:
     settle(run, "watch.errors", Outcome.FAIL)
     with pytest.raises(RefusedError, match="is the operator"):
         decide(run, "watch.errors", OVERRIDDEN, key=team.key("olga"), comment="I want to go home")
+
+
+def test_a_role_for_one_item_is_for_that_item_alone(team: Team) -> None:
+    people = {"ann": PersonSettings(principal="ann@example.com", github="ann", roles=("approver:watch.errors",))}
+    with team.run() as run:
+        settle(run, "watch.errors", Outcome.FAIL)
+        settle(run, "watch.latency", Outcome.FAIL)
+        run.settings = run.settings.model_copy(update={"people": {**run.settings.people, **people}})
+        decide(run, "watch.errors", OVERRIDDEN, key=team.key("ann"), comment="known noise")
+        with pytest.raises(RefusedError, match=r"nor approver:watch\.latency"):
+            decide(run, "watch.latency", OVERRIDDEN, key=team.key("ann"), comment="known noise")
+        with pytest.raises(RefusedError, match="nor approver:plan"):
+            decide(run, PLAN, SIGNED, key=team.key("ann"))
+        assert rules.approvers(run.plan, run.settings.people, "watch.errors") == ("ann@example.com",)
+        assert rules.approvers(run.plan, run.settings.people) == ()
 
 
 def test_an_unknown_step_cannot_be_overridden(run: Run, team: Team) -> None:
@@ -347,18 +371,119 @@ def test_the_operators_signature_on_the_plan_holds(run: Run, team: Team) -> None
 
 def test_a_decision_is_taken_back_until_it_is_used(run: Run, team: Team) -> None:
     decide(run, PLAN, SIGNED, key=team.key("ann"))
-    policy.revoke(run, PLAN, reason="wrong release")
+    made = decide(run, PLAN, REVOKED, key=team.key("ann"), comment="wrong release")
+    event = run.events()[-1]
+    assert (event.type, event.item, event.actor.id) == (Type.DECISION_REVOKED, PLAN, "ann@example.com")
+    assert kept.load(run.folder, made.statement).namespace is ssh.Namespace.REVOCATION
     with pytest.raises(Waiting):
         require_approval(run)
     with pytest.raises(UsageError, match="no decision on plan"):
-        policy.revoke(run, PLAN, reason="again")
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="again")
     decide(run, PLAN, SIGNED, key=team.key("ann"))
     run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
     with pytest.raises(RefusedError, match=r"it was used: step\.intended"):
-        policy.revoke(run, PLAN, reason="too late")
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="too late")
+
+
+def test_what_another_phase_did_does_not_use_a_decision_on_an_item(run: Run, team: Team) -> None:
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE)
+    decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={})
+    decide(run, "finish.issues", REVOKED, key=team.key("olga"), comment="there is one more")
+    assert not run.state().opens("finish.issues")
+    decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    run.append(Type.PHASE_ENDED, item="finish", data={"result": "passed"})
+    with pytest.raises(RefusedError, match=r"it was used: phase\.ended"):
+        decide(run, "finish.issues", REVOKED, key=team.key("olga"), comment="too late")
+
+
+def test_only_who_made_a_decision_takes_it_back_and_says_why(run: Run, team: Team) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    with pytest.raises(RefusedError, match=r"dev@example\.com did not make this decision"):
+        decide(run, PLAN, REVOKED, key=team.key("dev"), comment="no")
+    with pytest.raises(RefusedError, match="without a reason"):
+        decide(run, PLAN, REVOKED, key=team.key("ann"))
+    assert require_approval(run).signer == "ann@example.com"
 
 
 def test_a_refusal_is_not_taken_back(run: Run, team: Team) -> None:
     decide(run, PLAN, REFUSED, key=team.key("ann"), comment="no")
     with pytest.raises(RefusedError, match="a refusal stays"):
-        policy.revoke(run, PLAN, reason="oh well")
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="oh well")
+
+
+# --- what happens between looking and writing down
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, run: Run, *happenings: Callable[[], object]) -> list[int]:
+    """Something is written by another process each time that a decision was just checked."""
+    real, left = policy._check, list(happenings)
+    calls: list[int] = []
+
+    def checked(*given: Any) -> None:
+        real(*given)
+        calls.append(len(calls))
+        if len(calls) > 1 and left:  # the first is before anybody is asked to sign
+            left.pop(0)()
+
+    monkeypatch.setattr(policy, "_check", checked)
+    return calls
+
+
+def test_a_decision_is_held_against_what_was_written_meanwhile_too(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = meanwhile(monkeypatch, run, lambda: run.append(Type.NOTE_WRITTEN, data={"text": "by the way"}))
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    assert len(calls) == 3
+    assert require_approval(run).signer == "ann@example.com"
+
+
+def test_evidence_that_changes_while_it_is_signed_over_voids_the_signature(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE, Evidence(facts={"notes": 3}))
+    new = Evidence(facts={"notes": 300})
+    meanwhile(monkeypatch, run, lambda: settle(run, "finish.issues", Outcome.INCONCLUSIVE, new))
+    with pytest.raises(RefusedError, match=r"evidence of finish\.issues changed"):
+        decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    assert run.state().decisions == {}
+
+
+def test_what_is_begun_while_an_approval_is_revoked_counts_first(
+    run: Run, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    meanwhile(monkeypatch, run, lambda: run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={}))
+    with pytest.raises(RefusedError, match=r"it was used: step\.intended"):
+        decide(run, PLAN, REVOKED, key=team.key("ann"), comment="wrong release")
+    assert require_approval(run).kind is SIGNED
+
+
+def test_a_run_that_never_stands_still_is_said(run: Run, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    note: Callable[[], object] = lambda: run.append(Type.NOTE_WRITTEN, data={"text": "again"})  # noqa: E731
+    meanwhile(monkeypatch, run, *[note] * (policy.TRIES + 1))
+    with pytest.raises(OvertakenError, match="does not stand still"):
+        decide(run, PLAN, SIGNED, key=team.key("ann"))
+    assert run.state().decisions == {}
+
+
+@pytest.mark.parametrize("kind", [REVOKED, REFUSED])
+def test_an_effect_does_not_begin_on_an_approval_that_was_taken_back_after_it_was_looked_at(
+    run: Run, team: Team, kind: DecisionKind
+) -> None:
+    decide(run, PLAN, SIGNED, key=team.key("ann"))
+    known = Known(run.events()[-1].seq, gate.takes_back)
+    require_approval(run)
+    decide(run, PLAN, kind, key=team.key("ann"), comment="wrong release")
+    with pytest.raises(OvertakenError, match=r"decision\.(revoked|made) at event \d+ came before it"):
+        run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={}, known=known)
+    assert Type.STEP_INTENDED not in [event.type for event in run.events()]
+
+
+def test_another_word_meanwhile_does_not_keep_an_effect_from_beginning(run: Run, team: Team) -> None:
+    settle(run, "finish.issues", Outcome.INCONCLUSIVE)
+    known = Known(run.events()[-1].seq, gate.takes_back)
+    decide(run, "finish.issues", SIGNED, key=team.key("olga"))
+    begun = run.intend(item="blue-green.deploy", step="blue-green.deploy", op="o", data={}, known=known)
+    assert begun == run.events()[-1]

@@ -16,7 +16,8 @@ from deploykit.journal.state import StepPhase
 from deploykit.model import DecisionKind, Outcome, canonical
 from deploykit.run import Run
 from deploykit.signoff import rules, ssh
-from deploykit.signoff.policy import accept, decide, require_approval
+from deploykit.signoff.gate import require_approval
+from deploykit.signoff.policy import accept, decide
 from deploykit.signoff.statement import LOCK, PLAN, Choice, Statement, make
 from deploykit.verify import verify
 from tests.archive.archived import closed_with

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import subprocess
 import tempfile
@@ -160,6 +161,20 @@ def test_a_missing_program_is_named(team: Team, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="ssh-keygen is not installed"):
         ssh.sign(b"hello", team.key("ann"), APPROVAL)
+
+
+def test_a_program_that_does_not_end_proves_nothing(
+    team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    signature = ssh.sign(b"hello", team.key("ann"), APPROVAL)
+    stuck = tmp_path / "ssh-keygen"
+    stuck.write_text("#!/bin/sh\nexec sleep 60\n", "ascii")
+    stuck.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert ssh._ssh_keygen.__kwdefaults__ is not None
+    monkeypatch.setitem(ssh._ssh_keygen.__kwdefaults__, "timeout", 0.05)
+    with pytest.raises(UsageError, match=r"ssh-keygen -Y find-principals did not end within 0\.05 s"):
+        ssh.verify(b"hello", signature, "ann@example.com", APPROVAL, team.signers)
 
 
 def test_the_owner_of_a_key_is_found_with_and_without_its_public_half(team: Team) -> None:

@@ -119,4 +119,5 @@ class Programs:
 
 def last_words(text: str) -> str:
     """The end of what a program said, on one line and without secrets."""
-    return redact.visible(" ".join(text.split())[-_SAID:])
+    # Secrets go first: one that is broken over lines would not be known again once they are joined, or cut.
+    return redact.visible(" ".join(redact.text(text).split())[-_SAID:])

@@ -61,9 +61,9 @@ def worded() -> Iterator[None]:
 
 def told(error: psycopg.Error) -> ProviderError:
     """Our error for the client's: the server's words where it spoke, without secrets."""
-    said = redact.visible(error.diag.message_primary or " ".join(str(error).split()))
+    said = redact.visible(redact.text(error.diag.message_primary or " ".join(redact.text(str(error)).split())))
     if error.diag.message_detail:
-        said += f" ({redact.visible(error.diag.message_detail)})"
+        said += f" ({redact.visible(redact.text(error.diag.message_detail))})"
     state = error.sqlstate or ""
     if isinstance(error, psycopg.OperationalError) and (not state or state[:2] in {"08", "57"}) and state != "57014":
         mend = "see whether the server is up, and look at environments.NAME.database.url"

@@ -25,7 +25,7 @@ from deploykit.sandbox.addresses import (
 from deploykit.sandbox.vendors import sentry_shapes as shapes
 from deploykit.sandbox.vendors.sentry_ingest import read_envelope
 from deploykit.sandbox.vendors.sentry_query import Found, matches
-from deploykit.sandbox.vendors.sentry_state import SIZE, Sentry, stamp
+from deploykit.sandbox.vendors.sentry_state import SIZE, Sentry, Session, stamp
 from deploykit.sandbox.vendors.tap import Operation, Vendor, read_json
 
 Fields = dict[str, Any]
@@ -123,7 +123,7 @@ async def count_sessions(sentry: Sentry, request: Request) -> Any:
     require(sentry, request, "org:read")
     asked = request.query_params
     fields, groups = asked.getlist("field"), asked.getlist("groupBy")
-    if not fields or set(fields) - {"sum(session)"}:
+    if not fields or set(fields) - {"sum(session)", "crash_free_rate(session)"}:
         raise HTTPException(400, "Invalid field" if fields else 'Request is missing a "field"')
     places = {"release": 1, "environment": 2, "session.status": 3}
     if set(groups) - places.keys() - {"project"}:
@@ -138,10 +138,10 @@ async def count_sessions(sentry: Sentry, request: Request) -> Any:
         raise HTTPException(400, str(error)) from error
     kept = [s for s in kept if not asked.getlist("environment") or s[2] in asked.getlist("environment")]
     kept = kept if chosen(asked.getlist("project")) else []
-    counted: dict[tuple[Any, ...], int] = {} if groups else {(): 0}
+    counted: dict[tuple[Any, ...], list[Session]] = {} if groups else {(): []}
     for session in kept:
         by = tuple(SENTRY_PROJECT_ID if group == "project" else session[places[group]] for group in groups)
-        counted[by] = counted.get(by, 0) + session[4]
+        counted.setdefault(by, []).append(session)
     return {
         "start": stamp(start),
         "end": stamp(end),
@@ -150,12 +150,20 @@ async def count_sessions(sentry: Sentry, request: Request) -> Any:
         "groups": [
             {
                 "by": dict(zip(groups, by, strict=True)),
-                "totals": {"sum(session)": number},
-                "series": {"sum(session)": [number]},
+                "totals": {field: measured(field, found) for field in fields},
+                "series": {field: [measured(field, found)] for field in fields},
             }
-            for by, number in counted.items()
+            for by, found in counted.items()
         ],
     }
+
+
+def measured(field: str, found: list[Session]) -> float | None:
+    """One field of some sessions; the share of none is null."""
+    number = sum(session[4] for session in found)
+    if field == "sum(session)":
+        return number
+    return 1 - sum(session[4] for session in found if session[3] == "crashed") / number if number else None
 
 
 async def ingest(sentry: Sentry, request: Request) -> Response:

@@ -11,6 +11,8 @@ from deploykit.sandbox.vendors import sentry_shapes as shapes
 from deploykit.sandbox.vendors.limits import Limit
 
 Fields = dict[str, Any]
+#: When, version, environment, status and number.
+Session = tuple[float, str, str, str, int]
 SCOPES = ("org:read", "project:read", "project:releases", "event:read")
 #: Objects of the longest page.
 SIZE = 100
@@ -41,8 +43,7 @@ class Sentry:
         self.releases: dict[str, Fields] = {}
         self.deploys: dict[str, list[Fields]] = {}
         self.issues: list[Fields] = []
-        #: When, version, environment, status and number.
-        self.sessions: list[tuple[float, str, str, str, int]] = []
+        self.sessions: list[Session] = []
         for known in get("releases", [release.tag for release in RELEASES]):
             self.register(**(known if isinstance(known, dict) else {"version": known}))
         for known in get("issues", ()):
