@@ -288,8 +288,7 @@ class Run:
 
     def read(self, name: str) -> bytes | None:
         """A file of the run's folder; None where there is none."""
-        path = self.folder / name
-        return path.read_bytes() if path.is_file() else None
+        return path.read_bytes() if (path := self.folder / name).is_file() else None
 
     def keep(self, evidence: Evidence) -> str:
         """Write evidence into the archive under its hash, and return the hash."""

@@ -10,7 +10,6 @@ from deploykit.errors import (
     BrokenRecordError,
     DeploykitError,
     HeldError,
-    LockedError,
     NotPassedError,
     ProviderError,
     Rejected,
@@ -18,7 +17,7 @@ from deploykit.errors import (
     StepUnknownError,
     UsageError,
 )
-from deploykit.execution.charge import require_charge
+from deploykit.execution.charge import require_landed
 from deploykit.execution.checks import could_not_look, left_out
 from deploykit.execution.figures import joined
 from deploykit.execution.rules import ask_rules, require_rules
@@ -276,25 +275,9 @@ def _effect(run: Run, item: Item, step: Step, op: str) -> Result | None:
             return _failed(step, f"it did not happen: {error.what}", error.mend)
     else:
         run.append(Type.STEP_HAPPENED, item=item.id, step=step.id, op=op, data=facts)
-    _require_in_charge(run, item, step, op)
+    if item.phase != ROLLBACK:  # what a rollback undoes is to be undone whoever is in charge
+        require_landed(run, item.id, step.id, op)
     return None
-
-
-def _require_in_charge(run: Run, item: Item, step: Step, op: str) -> None:
-    """An effect that landed although its lock was lost, or traffic went back, while it was under way: that is drift.
-
-    A rollback goes on: what it undoes is to be undone whoever is in charge.
-
-    Raises:
-        LockedError, RolledBackError: Said, so that whatever moved traffic is sent back.
-    """
-    if item.phase == ROLLBACK:
-        return
-    try:
-        require_charge(run, f"{step.id} landed")
-    except (LockedError, RolledBackError) as lost:
-        run.append(Type.DRIFT_FOUND, item=item.id, step=step.id, op=op, data={"text": lost.what})
-        raise
 
 
 def _settle(step: Step) -> Result:

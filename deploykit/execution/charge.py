@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploykit.errors import LockedError, RolledBackError
+from deploykit.journal.events import Type
 from deploykit.run import Run
 
 _LOOK = "look at the system itself: it may not be as whoever is in charge by now left it"
@@ -35,3 +36,16 @@ def _lost(run: Run) -> LockedError | None:
     except LockedError as error:
         return error
     return None
+
+
+def require_landed(run: Run, item: str, step: str, op: str) -> None:
+    """An effect that landed although its lock was lost, or traffic went back, while it was under way: that is drift.
+
+    Raises:
+        LockedError, RolledBackError: Said, so that whatever moved traffic is sent back.
+    """
+    try:
+        require_charge(run, f"{step} landed")
+    except (LockedError, RolledBackError) as lost:
+        run.append(Type.DRIFT_FOUND, item=item, step=step, op=op, data={"text": lost.what})
+        raise
