@@ -32,8 +32,8 @@ from deploykit.sandbox import Sandbox
 from tests.e2e.conftest import PACE, Project, open_project, start_shifting, until
 
 DEATHS = int(os.environ.get("DEPLOYKIT_DEATHS", "20"))
-#: A step of 18 s here, so that nobody is quicker than the kill; three of them fit into the window.
-SECONDS = "1100"
+#: A step of 15 s here, so that nobody is quicker than the kill; three of them and the deployment fit into the window.
+SECONDS = "900"
 LIVE = {"green": 100, "blue": 0}
 #: Seconds between two looks of a guard, and what a busy machine adds.
 ROOM = 1.0 + 3.0
@@ -79,10 +79,12 @@ def in_jupyter(project: Project) -> tuple[str, Callable[[], None]]:
 def die(process: subprocess.Popen[str]) -> None:
     """All of them at once, except for the guard, which is nobody's child any more."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for one in [one for one in family if "deploykit.guard" not in " ".join(one.cmdline())]:
-        with suppress(psutil.NoSuchProcess):  # a kernel dies with its runner
-            one.kill()
-    process.wait()
+    guards = [one for one in family if one.status() != psutil.STATUS_ZOMBIE and "deploykit.guard" in one.cmdline()]
+    for one in family:
+        if one not in guards:
+            with suppress(psutil.NoSuchProcess):  # a kernel dies with its runner
+                one.kill()
+    process.communicate()
 
 
 def kernel(process: subprocess.Popen[str]) -> Any:
