@@ -5,29 +5,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-import httpx
 import psutil
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 
 from deploykit.guard import GONE
 from deploykit.journal.events import Type
-from deploykit.planning import FROZEN
 from deploykit.sandbox import Sandbox
 from tests.e2e.conftest import PACE, Project, open_project, start_shifting, until
 
@@ -59,23 +51,6 @@ def in_a_runner(project: Project) -> tuple[str, Callable[[], None]]:
     return run, lambda: die(process)
 
 
-def in_jupyter(project: Project) -> tuple[str, Callable[[], None]]:
-    """`deploykit lab`: its server, and the kernel in which a person ran the cells."""
-    project.set(seconds=SECONDS)
-    run = project.plan("v1.5.0")
-    process = project.start("lab", run, "--no-browser")
-    try:
-        client = kernel(process)
-        for source in sources(project, run):
-            client.execute(source)
-        until(lambda: project.weights() == {"green": 90, "blue": 10}, "the first traffic step", 120)
-        client.stop_channels()
-    except BaseException:
-        die(process)
-        raise
-    return run, lambda: die(process)
-
-
 def die(process: subprocess.Popen[str]) -> None:
     """All of them at once, except for the guard, which is nobody's child any more."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
@@ -87,50 +62,11 @@ def die(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def kernel(process: subprocess.Popen[str]) -> Any:
-    """A kernel that the server was asked for, as a page asks for one."""
-    assert process.stderr is not None
-    address = next(m[0] for line in process.stderr if (m := re.search(r"http://127\.0\.0\.1:\S+token=\w+", line)))
-    Thread(target=process.stderr.read, daemon=True).start()  # or it stops when nobody reads
-    url = httpx.URL(address)
-    headers = {"Authorization": f"token {url.params['token']}"}
-    until(lambda: listens(url), "Jupyter to listen")
-    made = httpx.post(f"http://{url.netloc.decode()}/api/kernels", headers=headers, json={}, timeout=60)
-    name = f"kernel-{made.raise_for_status().json()['id']}.json"
-    folder = Path(tempfile.gettempdir())
-    until(lambda: any(folder.glob(f"lab-*/{name}")), "the kernel")
-    client: Any = BlockingKernelClient()
-    client.load_connection_file(str(next(folder.glob(f"lab-*/{name}"))))
-    client.start_channels(hb=False)
-    client.wait_for_ready(timeout=60)
-    return client
-
-
-def listens(url: httpx.URL) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", url.port or 80)) == 0
-
-
-def sources(project: Project, run: str) -> list[str]:
-    """The cells of the phase up to the shift, which goes on by itself in a kernel of a person."""
-    text = (project.run(run).folder / FROZEN / "03_blue_green.ipynb").read_text("utf-8")
-    cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    (shift,) = (number for number, source in enumerate(cells) if "blue-green.traffic" in source)
-    return [f"run = {run!r}", *cells[1 : shift + 1]]
-
-
-WAYS: dict[str, Callable[[Project], tuple[str, Callable[[], None]]]] = {
-    "runner and kernel": in_a_runner,
-    "Jupyter server and kernel": in_jupyter,
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_traffic_is_back_within_the_guards_limit(way: str, box: Sandbox, tmp_path: Path) -> None:
+def test_traffic_is_back_within_the_guards_limit(box: Sandbox, tmp_path: Path) -> None:
     took = []
     for number in range(DEATHS):
         project = open_project(box, tmp_path / f"{number}")
-        run, kill = WAYS[way](project)
+        run, kill = in_a_runner(project)
         guard = guard_of(project, run)
         kill()
         died = time.monotonic()
@@ -140,7 +76,7 @@ def test_traffic_is_back_within_the_guards_limit(way: str, box: Sandbox, tmp_pat
         (returned,) = [event for event in project.events(run) if event.type is Type.TRAFFIC_RETURNED]
         assert returned.actor.kind == "guard"
     sys.stdout.write(
-        f"\n{way} killed while weights are split: traffic back {len(took)} of {DEATHS}, after a median of "
+        f"\nrunner and kernel killed while weights are split: traffic back {len(took)} of {DEATHS}, after a median of "
         f"{statistics.median(took):.1f} s, the longest {max(took):.1f} s; the guard's limit is {PACE.guard:.0f} s\n"
     )
     assert max(took) <= PACE.guard + ROOM
