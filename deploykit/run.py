@@ -231,8 +231,7 @@ class Run:
             LockedError: Another one does. The system lets its lock go when that process ends, however it ends.
             StoreError: The file of the lock cannot be made.
         """
-        name = "-".join(self.place) + (f".{purpose}" if purpose else "")
-        path = self.store.folder / f"{name}.lock"
+        path = self.store.folder / ".".join(filter(None, ("-".join(self.place), purpose, "lock")))
         with stored(path):
             stream = path.open("ab")
         with stream, one_process(stream) as ours:

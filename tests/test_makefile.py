@@ -106,5 +106,18 @@ def test_a_python_that_will_not_do_is_refused_with_the_mend(make: Make, folder: 
 
 def test_help_is_the_default_and_lists_every_target_for_people(make: Make) -> None:
     listed = {line.split()[1] for line in make("help").stdout.splitlines()}
-    assert listed == {"help", "setup", "demo", "test", "long", "lint", "check", "lock", "bench", "clean"}
+    assert listed == {
+        "help",
+        "setup",
+        "demo",
+        "test",
+        "long",
+        "cover",
+        "example",
+        "lint",
+        "check",
+        "lock",
+        "bench",
+        "clean",
+    }
     assert make("--no-print-directory").stdout == make("help").stdout

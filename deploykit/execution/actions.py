@@ -22,10 +22,8 @@ from deploykit.execution.checks import could_not_look, left_out
 from deploykit.execution.figures import joined
 from deploykit.execution.rules import ask_rules, require_rules
 from deploykit.journal.events import Type
-from deploykit.journal.state import Step as StepState
 from deploykit.journal.state import StepPhase
 from deploykit.journal.store import Known
-from deploykit.journal.words import BY_PERSON
 from deploykit.model import Answer, Evidence, Outcome, Result, Table, canonical, worst
 from deploykit.rollback import return_traffic, traffic_back
 from deploykit.run import Run
@@ -189,10 +187,10 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
     if known is None:
         return False
     if known.phase is StepPhase.REJECTED:
-        _require_word(run, known)
+        gate.require_word(run, known)
         return False
     if known.phase is StepPhase.HAPPENED:
-        _require_word(run, known)
+        gate.require_word(run, known)
         return True
     if step.probe is Unseen.REPEAT:
         return False
@@ -207,16 +205,6 @@ def _has_happened(run: Run, item: Item, step: Step) -> bool:
     kind = Type.STEP_HAPPENED if found else Type.STEP_REJECTED
     run.append(kind, item=item.id, step=step.id, op=known.op, data={"by": "probe"})
     return found
-
-
-def _require_word(run: Run, known: StepState) -> None:
-    """Where a person said how it ended, their signature is proved again; a row that claims it settles nothing.
-
-    Raises:
-        BrokenRecordError, RefusedError: It does not hold.
-    """
-    if known.data.get("by") == BY_PERSON:
-        gate.require(run, run.events()[known.seq - 1])
 
 
 def _probed(step: Step) -> tuple[bool | None, str]:

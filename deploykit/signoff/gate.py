@@ -11,6 +11,8 @@ from pathlib import Path
 from deploykit.errors import BrokenRecordError, DeploykitError, RefusedError, Waiting
 from deploykit.journal import clock
 from deploykit.journal.events import Event, Type
+from deploykit.journal.state import Step
+from deploykit.journal.words import BY_PERSON
 from deploykit.model import Decision, DecisionKind, now, sha256
 from deploykit.run import Run, read_plan
 from deploykit.signoff import kept, rules, ssh
@@ -68,6 +70,16 @@ def require(run: Run, event: Event) -> Decision:
     rules.check(statement, run.plan, team(run), now())
     rules.check_bound(statement, state, events)
     return decision
+
+
+def require_word(run: Run, step: Step) -> None:
+    """Where a person said how a step ended, their signature is proved again; a row that claims it settles nothing.
+
+    Raises:
+        BrokenRecordError, RefusedError: It does not hold.
+    """
+    if step.data.get("by") == BY_PERSON:
+        require(run, run.events()[step.seq - 1])
 
 
 def to_review(run: Run) -> tuple[Decision, ...]:
