@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -261,6 +262,7 @@ def _reference(words: str, scale: Scale, expect: Expect, tried: Tried, step: flo
     """Measure the errors, and how they follow each other."""
     every = [error for _, errors in tried for error in errors]
     usual = max(habits.spread(every, few), scale.margin(expect(tried[0][0][-1][0])[1]) / 2)
+    usual = usual or sys.float_info.min  # numbers so far apart that their distance is lost
     residuals = [error / usual for error in every]
     pairs = []
     for window, errors in tried:

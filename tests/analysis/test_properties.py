@@ -7,7 +7,7 @@ import math
 from copy import deepcopy
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deploykit.analysis import cases
@@ -137,6 +137,7 @@ bucket = st.fixed_dictionaries({"t": st.integers(CHANGE - 999, CHANGE + 999), "r
     st.sampled_from(["increase", "decrease", "either"]),
     st.one_of(st.none(), st.lists(bucket)),
 )
+@example([(0, -1.7e308), (1, 9.77e306), (2, 0.0), (3, 0.0), (1_699_990_040, 0.0)], None, [], "ms", "increase", None)
 def test_nothing_that_a_file_may_hold_is_an_exception_in_the_middle(
     past: Any, control: Any, live: Any, unit: str, worse: str, buckets: Any
 ) -> None:

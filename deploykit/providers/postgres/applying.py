@@ -111,8 +111,7 @@ def _tried(connection: Session, way: Way) -> Applied:
 
 
 def _take(connection: Session, way: Way) -> None:
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (KEY,)).fetchone()
-    if not row or row[0] is not True:
+    if is_held(connection):
         mend = "wait for it, or end it"
         raise Rejected("another migration of deploykit is under way there", where=way.revision, mend=mend)
     found = revision(connection)
